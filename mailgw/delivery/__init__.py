@@ -1,0 +1,6 @@
+"""Delivery: from the queue to a folder or to the next hop.
+
+Takes: a queued message and some of its deliveries, all to one destination. Gives: an Outcome for each, as a value;
+remote facts are never exceptions. May not: know reception, write the queue (the scheduler settles), or change the
+content: only the prefix and, at final delivery, Return-Path stand before it.
+"""

@@ -1,0 +1,72 @@
+"""SMTP replies, and the two refusals that travel as exceptions."""
+
+from __future__ import annotations
+
+from attrs import field, frozen
+
+
+@frozen
+class Reply:
+    """A reply: a code, an enhanced status code (RFC 3463) or none, and lines of text.
+
+    `close` says that the server ends the session after it.
+    """
+
+    code: int
+    status: str = ""
+    lines: tuple[str, ...] = field(default=("",))
+    close: bool = False
+
+    @classmethod
+    def of(cls, code: int, status: str, text: str, *, close: bool = False) -> Reply:
+        """Make a reply from a text whose lines become the reply's lines."""
+        return cls(code, status, tuple(text.split("\n")), close)
+
+    @property
+    def permanent(self) -> bool:
+        return self.code >= 500
+
+    @property
+    def temporary(self) -> bool:
+        return 400 <= self.code < 500
+
+    @property
+    def text(self) -> str:
+        return " ".join(self.lines)
+
+    def encode(self) -> bytes:
+        """Give the wire form: `250-...` lines, then `250 ...` (RFC 5321 4.2.1, RFC 2034 4).
+
+        Control characters in a text become `?`, so that a reply never holds a line that we did not mean.
+        """
+        status = f"{self.status} " if self.status else ""
+        last = len(self.lines) - 1
+        return b"".join(
+            f"{self.code}{' ' if n == last else '-'}{status}{_printable(line)}".rstrip().encode() + b"\r\n"
+            for n, line in enumerate(self.lines)
+        )
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.status + ' ' if self.status else ''}{self.text}".rstrip()
+
+
+def _printable(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+class Refuse(Exception):
+    """A decision about this peer: it gets `reply`."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(str(reply))
+        self.reply = reply
+
+
+class TemporaryFailure(Exception):
+    """DNS, disk or a database failed us: 451 inbound, a later try outbound. `cause` is for the log, not the peer."""
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(cause)
+        self.cause = cause

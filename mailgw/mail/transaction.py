@@ -1,0 +1,44 @@
+"""The mail transaction: the one object that travels from MAIL to the 250."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from attrs import define, field, frozen
+
+from mailgw.mail.envelope import Envelope
+from mailgw.mail.evidence import AuthResult, Evidence
+from mailgw.mail.message import Message
+
+Service = Literal["mx", "submission"]
+
+
+@frozen
+class Client:
+    """Who is at the other end of the session, as far as is known now. A new fact makes a new Client (`evolve`)."""
+
+    session_id: str
+    service: Service
+    address: str
+    """The client's IP address as text."""
+    port: int = 0
+    local: str = ""
+    """Our address and port, as text."""
+    helo: str = ""
+    esmtp: bool = False
+    tls: str = ""
+    """Protocol and cipher once TLS is up (`TLSv1.3 TLS_AES_256_GCM_SHA384`), else empty."""
+    identity: str = ""
+    """The authenticated user, else empty."""
+
+
+@define
+class Transaction:
+    """One transaction. Its lists only grow; its message is there from the end of data on."""
+
+    id: str
+    client: Client
+    envelope: Envelope
+    message: Message | None = None
+    auth: list[AuthResult] = field(factory=list)
+    evidence: list[Evidence] = field(factory=list)

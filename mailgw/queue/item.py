@@ -1,0 +1,114 @@
+"""What stands in the queue: messages, one delivery a recipient, and what became of an attempt."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from attrs import frozen
+
+from mailgw.mail.envelope import Envelope, Recipient
+from mailgw.mail.message import Message
+from mailgw.mail.reply import Reply
+from mailgw.mail.verdict import Verdict
+
+DeliveryId = tuple[str, int]
+"""The message's id and the delivery's number in it, from 0."""
+
+
+@frozen
+class Destination:
+    """Where a delivery goes. As text `agent:target` or `agent:target/folder`: stable, it stands in the database.
+
+    `agent` names the delivery agent (`maildir`, `relay`). `target` is the mailbox's address for `maildir`
+    (`alice@example.org`); for `relay` it is `mx:DOMAIN` or `route:NAME` (a [routes.NAME] of the configuration,
+    looked up at each attempt so that a changed route is taken). `folder` is `inbox` or `spam` for a folder.
+    """
+
+    agent: str
+    target: str
+    folder: Literal["", "inbox", "spam"] = ""
+
+    def __str__(self) -> str:
+        return f"{self.agent}:{self.target}/{self.folder}" if self.folder else f"{self.agent}:{self.target}"
+
+    @classmethod
+    def parse(cls, text: str) -> Destination:
+        agent, _, target = text.partition(":")
+        for folder in ("inbox", "spam"):
+            if target.endswith("/" + folder):
+                return cls(agent, target[: -len(folder) - 1], folder)  # type: ignore[arg-type]
+        return cls(agent, target)
+
+
+Origin = Literal["mx", "submission", "report"]
+
+
+@frozen
+class QueuedMessage:
+    """A message in the queue. Its envelope holds every recipient that was accepted."""
+
+    id: str
+    envelope: Envelope
+    message: Message
+    received: float
+    """Wall clock, seconds."""
+    origin: Origin
+    session_id: str = ""
+    identity: str = ""
+    """The authenticated user that submitted it, else empty."""
+    verdict: Verdict | None = None
+
+
+@frozen
+class Delivery:
+    """One recipient's way out of the queue. Times are wall clock seconds."""
+
+    message_id: str
+    number: int
+    recipient: Recipient
+    destination: Destination
+    due: float
+    expires: float
+    attempts: int = 0
+    last: str = ""
+    """What the last attempt said, for people."""
+
+    @property
+    def id(self) -> DeliveryId:
+        return (self.message_id, self.number)
+
+
+@frozen
+class Delivered:
+    """Settled for good. `detail` says where (a folder, or the remote's reply); `remote` names the peer."""
+
+    detail: str
+    remote: str = ""
+
+
+@frozen
+class Delayed:
+    """Try again later (RFC 3464 2.3.3 calls it so; the design's `Deferred` is Twisted's name for something else).
+
+    `status` is the enhanced status (4.x.x); `reason` is in plain words; `reply` is what the remote said, if it
+    said something. `site_wide` means that the trouble is the site's, not the message's: others wait too.
+    """
+
+    status: str
+    reason: str
+    remote: str = ""
+    reply: Reply | None = None
+    site_wide: bool = False
+
+
+@frozen
+class Failed:
+    """Will never work: the sender is told. Fields as in Delayed, `status` 5.x.x."""
+
+    status: str
+    reason: str
+    remote: str = ""
+    reply: Reply | None = None
+
+
+Outcome = Delivered | Delayed | Failed

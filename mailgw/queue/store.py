@@ -1,0 +1,92 @@
+"""The interface of a queue store, and what passes through it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Protocol
+
+from attrs import frozen
+
+from mailgw.mail.message import Content
+from mailgw.queue.item import Delivery, DeliveryId, QueuedMessage
+
+
+@frozen
+class Entry:
+    """A message with its deliveries: what is put, and what is listed."""
+
+    message: QueuedMessage
+    deliveries: tuple[Delivery, ...]
+
+
+@frozen
+class Settlement:
+    """What to write for a delivery after an attempt: `retry` is its new state, or None when it is gone."""
+
+    id: DeliveryId
+    retry: Delivery | None = None
+
+
+@frozen
+class QueueSize:
+    messages: int
+    deliveries: int
+
+
+class ContentWriter(Protocol):
+    """Takes a message's content as it comes in; small content stays in memory, larger goes to a file.
+
+    `write` returns None when it is done at once, or an awaitable to wait for before the next write (back-pressure
+    of the disk). Raises TemporaryFailure when the disk fails (full, gone).
+    """
+
+    async def write(self, data: bytes) -> None: ...
+
+    async def finish(self) -> Content:
+        """Give what was written; nothing may be written after it."""
+        ...
+
+    async def abort(self) -> None:
+        """Forget what was written. Harmless after `finish`, and when called again: it removes a file that no row holds."""
+        ...
+
+
+class QueueStore(Protocol):
+    """Durable memory of what was accepted. Every method raises TemporaryFailure when the storage fails."""
+
+    async def open(self) -> None:
+        """Make it ready; remove files that no row holds."""
+        ...
+
+    async def close(self) -> None:
+        """End after everything that is under way is written."""
+        ...
+
+    def new_content(self, message_id: str) -> ContentWriter: ...
+
+    async def put(self, entry: Entry) -> None:
+        """Return when the entry is durable: only then may the 250 be said."""
+        ...
+
+    async def settle(self, settlements: Sequence[Settlement], reports: Sequence[Entry] = ()) -> None:
+        """Write the outcome of attempts and put the reports that follow from them, all or nothing.
+
+        A message whose last delivery is gone goes too, with its content.
+        """
+        ...
+
+    async def due(self, before: float, limit: int, skip: Collection[DeliveryId] = ()) -> Sequence[Delivery]:
+        """Give the deliveries that are due before that time, earliest first, without those in `skip`."""
+        ...
+
+    async def next_due(self) -> float | None:
+        """Give the earliest due time, or None when the queue is empty."""
+        ...
+
+    async def message(self, message_id: str) -> QueuedMessage | None: ...
+
+    async def entries(self, limit: int, after: str = "") -> Sequence[Entry]:
+        """List the queue in the order of message ids, from behind `after`; contents are not read into memory."""
+        ...
+
+    async def size(self) -> QueueSize: ...
