@@ -75,13 +75,15 @@ Content = BytesContent | FileContent
 class Message:
     """The received bytes, which never change (`content`), behind the fields that we add (`prefix`).
 
-    `head` is the content's header section with the empty line, or the first MAX_HEADER octets when it does not
+    `cuts` are offsets (from, to) of fields in the head that are not passed on, such as a forged
+    Authentication-Results (RFC 8601 5): ascending, not overlapping. `head` is the content's header section with the empty line, or the first MAX_HEADER octets when it does not
     end before that; it is in memory even where the content is in a file.
     """
 
     content: Content
     head: bytes
     prefix: bytes = b""
+    cuts: tuple[tuple[int, int], ...] = ()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Message:
@@ -109,6 +111,25 @@ class Message:
         """Give the first field of that name, in any case, or None."""
         key = name.lower()
         return next((f for f in self.fields if f.key == key), None)
+
+    def output(self, chunk_size: int = 256 * 1024) -> Iterator[bytes]:
+        """Give what is passed on: the prefix, then the content without the cuts, in pieces.
+
+        Reads a file where the content is one: run it in a thread then (`isinstance(content, FileContent)`).
+        """
+        kept = []
+        position = 0
+        for start, end in self.cuts:
+            kept.append(self.head[position:start])
+            position = end
+        if isinstance(self.content, BytesContent):
+            yield b"".join((self.prefix, *kept, self.content.data[position:]))
+            return
+        yield b"".join((self.prefix, *kept))
+        with self.content.open() as file:
+            file.seek(position)
+            while data := file.read(chunk_size):
+                yield data
 
     def get_all(self, name: str) -> tuple[Field, ...]:
         key = name.lower()

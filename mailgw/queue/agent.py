@@ -1,0 +1,39 @@
+"""What the scheduler sees of delivery: agents that attempt, and a reporter that tells the sender.
+
+They stand here because imports run with the mail: `delivery` knows `queue`, never the other way round.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from mailgw.queue.item import Delivery, Destination, Failed, Outcome, QueuedMessage
+from mailgw.queue.store import Entry
+
+
+class DeliveryAgent(Protocol):
+    max_recipients: int
+    """How many deliveries of one message it takes at once."""
+
+    async def site(self, destination: Destination) -> str:
+        """Name the site behind the destination: what shares concurrency, back-off and connections.
+
+        For a relay by MX it is the sorted set of MX host names, so that domains of one provider share it. When it
+        cannot be found out now, the destination's own text will do: `deliver` will say what is wrong.
+        """
+        ...
+
+    async def deliver(self, message: QueuedMessage, deliveries: Sequence[Delivery]) -> Sequence[Outcome]:
+        """Attempt it; give one outcome for each delivery, in their order. Remote facts are never exceptions."""
+        ...
+
+    async def close(self) -> None:
+        """End what is kept open (connections)."""
+        ...
+
+
+class Reporter(Protocol):
+    def report(self, message: QueuedMessage, failures: Sequence[tuple[Delivery, Failed]]) -> Entry | None:
+        """Make the RFC 3464 report about these recipients, ready to be put; None when nobody may be told."""
+        ...
