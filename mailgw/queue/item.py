@@ -34,9 +34,10 @@ class Destination:
     @classmethod
     def parse(cls, text: str) -> Destination:
         agent, _, target = text.partition(":")
-        for folder in ("inbox", "spam"):
-            if target.endswith("/" + folder):
-                return cls(agent, target[: -len(folder) - 1], folder)  # type: ignore[arg-type]
+        if target.endswith("/inbox"):
+            return cls(agent, target.removesuffix("/inbox"), "inbox")
+        if target.endswith("/spam"):
+            return cls(agent, target.removesuffix("/spam"), "spam")
         return cls(agent, target)
 
 
