@@ -53,9 +53,7 @@ class Limits:
     hops: int = _key("Received fields: more are a mail loop (RFC 5321 6.3).", 50)
     command_line: int = _key("Octets of a command line; RFC 5321 wants 512 and room for parameters.", 2048)
     auth_line: int = _key("Octets of a line within AUTH (RFC 4954 4.5).", 12288)
-    data_line: int = _key(
-        "Octets of a line of the message. RFC 5321 says 1000; many senders exceed it.", 4096
-    )
+    data_line: int = _key("Octets of a line of the message. RFC 5321 says 1000; many senders exceed it.", 4096)
     soft_errors: int = _key("Errors in a session, after which each reply waits a second.", 5)
     hard_errors: int = _key("Errors in a session that end it with 421.", 15)
     unknown_recipients: int = _key("Unknown recipients in a session that end it with 421.", 5)
@@ -81,9 +79,7 @@ class Timeouts:
 class Dns:
     """The resolver."""
 
-    servers: tuple[str, ...] = _key(
-        "ADDRESS or ADDRESS:PORT, IPv6 in brackets. Empty: those of /etc/resolv.conf.", ()
-    )
+    servers: tuple[str, ...] = _key("ADDRESS or ADDRESS:PORT, IPv6 in brackets. Empty: those of /etc/resolv.conf.", ())
     timeout: float = _key("For one question, all tries and servers together.", 10.0)
     cache_size: int = _key("Answers kept.", 10000)
     trust_authenticated: tuple[str, ...] = _key(
@@ -99,9 +95,7 @@ class Domain:
         "`maildir`: to folders of the users here; or `route:NAME`: to the next hop of [routes.NAME].",
         "maildir",
     )
-    catch_all: str = _key(
-        "Address that gets what is for nobody else in the domain. Empty: it is refused.", ""
-    )
+    catch_all: str = _key("Address that gets what is for nobody else in the domain. Empty: it is refused.", "")
     recipients_file: str = _key(
         "For a domain with a route: a file of its known recipients, one address a line. Empty: any is taken.",
         "",
@@ -122,9 +116,7 @@ class Maildir:
     """Folders of users, as Maildir++."""
 
     root: str = _key("Mailboxes stand in ROOT/DOMAIN/USER.", "/var/mail/mailgw")
-    inbox: str = _key(
-        "`INBOX` is the Maildir itself; another name is a folder below it, such as `.Incoming`.", "INBOX"
-    )
+    inbox: str = _key("`INBOX` is the Maildir itself; another name is a folder below it, such as `.Incoming`.", "INBOX")
     spam: str = _key("Where mail with the verdict spam goes.", ".Spam")
 
 
@@ -146,9 +138,7 @@ class Route:
 class Relay:
     """Mail to the outside."""
 
-    default: str = _key(
-        "`mx`: to the recipient domain's MX; or `route:NAME`: by the smarthost of [routes.NAME].", "mx"
-    )
+    default: str = _key("`mx`: to the recipient domain's MX; or `route:NAME`: by the smarthost of [routes.NAME].", "mx")
     port: int = _key("The port of MX hosts.", 25)
     max_recipients: int = _key("Recipients in one transaction.", 50)
     max_addresses: int = _key("Addresses that one attempt tries at most.", 5)
@@ -201,9 +191,7 @@ class Trace:
 class Settings:
     """mailgw.toml"""
 
-    hostname: str = _key(
-        "Our name in greeting, EHLO, Received and reports. It must resolve to our address.", ""
-    )
+    hostname: str = _key("Our name in greeting, EHLO, Received and reports. It must resolve to our address.", "")
     state_directory: str = _key("Where the queue stands.", "/var/lib/mailgw")
     user: str = _key("User to run as, once the ports are bound as root.", "mailgw")
     group: str = _key("Group to run as. Empty: that of the user.", "")

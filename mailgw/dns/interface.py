@@ -30,7 +30,8 @@ class TlsaRecord:
 
 
 Record = str | bytes | MxRecord | TlsaRecord
-"""A and AAAA: the address as text. PTR, CNAME, NS, SOA: a name without the final dot. TXT: the strings joined, as bytes."""
+"""A and AAAA: the address as text. PTR, CNAME, NS, SOA: a name without the final dot. TXT: the strings joined,
+as bytes."""
 
 
 @frozen

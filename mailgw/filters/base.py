@@ -19,9 +19,7 @@ class FilterSettings:
     time_limit: float = field(default=5.0, metadata={"doc": "Seconds until it is given up."})
     on_error: Literal["ignore", "defer"] = field(
         default="ignore",
-        metadata={
-            "doc": "When it fails or takes too long: `ignore` goes on without it, `defer` answers 451."
-        },
+        metadata={"doc": "When it fails or takes too long: `ignore` goes on without it, `defer` answers 451."},
     )
 
 

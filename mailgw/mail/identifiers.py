@@ -11,9 +11,7 @@ def new_id(now: float, entropy: bytes) -> str:
 
     9 characters of milliseconds (good until the year 3084) and 7 of randomness.
     """
-    number = (int(now * 1000) & (1 << 45) - 1) << 35 | int.from_bytes(entropy[:5].rjust(5, b"\0")) & (
-        1 << 35
-    ) - 1
+    number = (int(now * 1000) & (1 << 45) - 1) << 35 | int.from_bytes(entropy[:5].rjust(5, b"\0")) & (1 << 35) - 1
     characters = []
     for _ in range(16):
         number, digit = divmod(number, 32)

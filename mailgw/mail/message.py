@@ -76,8 +76,9 @@ class Message:
     """The received bytes, which never change (`content`), behind the fields that we add (`prefix`).
 
     `cuts` are offsets (from, to) of fields in the head that are not passed on, such as a forged
-    Authentication-Results (RFC 8601 5): ascending, not overlapping. `head` is the content's header section with the empty line, or the first MAX_HEADER octets when it does not
-    end before that; it is in memory even where the content is in a file.
+    Authentication-Results (RFC 8601 5): ascending, not overlapping. `head` is the
+    content's header section with the empty line, or the first MAX_HEADER octets when it does not end before that;
+    it is in memory even where the content is in a file.
     """
 
     content: Content
@@ -105,7 +106,7 @@ class Message:
         """Whether the header section holds lines that are neither field nor fold, or does not end in time."""
         taken = sum(len(f.raw) for f in self.fields)
         rest = len(self.head) - taken
-        return not (rest == 2 and self.head.endswith(b"\r\n") or rest == 0 and self.content.size == taken)
+        return not ((rest == 2 and self.head.endswith(b"\r\n")) or (rest == 0 and self.content.size == taken))
 
     def get(self, name: str) -> Field | None:
         """Give the first field of that name, in any case, or None."""

@@ -47,7 +47,10 @@ class ContentWriter(Protocol):
         ...
 
     async def abort(self) -> None:
-        """Forget what was written. Harmless after `finish`, and when called again: it removes a file that no row holds."""
+        """Forget what was written, and remove its file, after `finish` too. Harmless when called again.
+
+        Not to be called once `put` has taken the content.
+        """
         ...
 
 
