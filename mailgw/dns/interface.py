@@ -31,7 +31,7 @@ class TlsaRecord:
 
 Record = str | bytes | MxRecord | TlsaRecord
 """A and AAAA: the address as text. PTR, CNAME, NS, SOA: a name without the final dot. TXT: the strings joined,
-as bytes."""
+as bytes. The root, such as the exchange of a null MX (RFC 7505), is the empty string."""
 
 
 @frozen
