@@ -12,12 +12,18 @@ from typing import Any, Literal
 from attrs import Factory, field, frozen
 
 
-def _key(doc: str, default: Any) -> Any:
-    """A key with its comment. A mutable default is given as a factory."""
+def _key(
+    doc: str, default: Any, *, minimum: float | None = None, maximum: float | None = None, path: bool = False
+) -> Any:
+    """A key with its comment and its bounds; a number without a minimum must be above 0.
+
+    `path` marks a path, which is taken relative to the folder of the file. A mutable default is given as a factory.
+    """
+    metadata = {"doc": doc, "minimum": minimum, "maximum": maximum, "path": path}
     if isinstance(default, (dict, list)):
         value = default
-        return field(default=Factory(lambda: type(value)(value)), metadata={"doc": doc})
-    return field(default=default, metadata={"doc": doc})
+        return field(default=Factory(lambda: type(value)(value)), metadata=metadata)
+    return field(default=default, metadata=metadata)
 
 
 @frozen
@@ -36,8 +42,8 @@ class Listener:
 class Tls:
     """The certificate that listeners show."""
 
-    certificate_file: str = _key("PEM: the certificate and its chain. Empty: no listener offers TLS.", "")
-    key_file: str = _key("PEM: the private key, readable by root only.", "")
+    certificate_file: str = _key("PEM: the certificate and its chain. Empty: no listener offers TLS.", "", path=True)
+    key_file: str = _key("PEM: the private key, readable by root only.", "", path=True)
     minimum_version: Literal["1.2", "1.3"] = _key("RFC 8996 retired what is older than 1.2.", "1.2")
 
 
@@ -48,19 +54,21 @@ class Limits:
     message_size: int = _key("Octets of a message, announced with SIZE.", 50 * 1024 * 1024)
     recipients: int = _key("Recipients a transaction, for clients that are not authenticated.", 100)
     recipients_authenticated: int = _key("Recipients a transaction, for authenticated users.", 1000)
-    header_size: int = _key("Octets of the header section, at most 262144.", 256 * 1024)
+    header_size: int = _key("Octets of the header section, at most 262144.", 256 * 1024, maximum=256 * 1024)
     header_fields: int = _key("Header fields.", 1000)
     hops: int = _key("Received fields: more are a mail loop (RFC 5321 6.3).", 50)
-    command_line: int = _key("Octets of a command line; RFC 5321 wants 512 and room for parameters.", 2048)
+    command_line: int = _key("Octets of a command line; RFC 5321 wants 512 and room for parameters.", 2048, minimum=512)
     auth_line: int = _key("Octets of a line within AUTH (RFC 4954 4.5).", 12288)
-    data_line: int = _key("Octets of a line of the message. RFC 5321 says 1000; many senders exceed it.", 4096)
+    data_line: int = _key(
+        "Octets of a line of the message. RFC 5321 says 1000; many senders exceed it.", 4096, minimum=1000
+    )
     soft_errors: int = _key("Errors in a session, after which each reply waits a second.", 5)
     hard_errors: int = _key("Errors in a session that end it with 421.", 15)
     unknown_recipients: int = _key("Unknown recipients in a session that end it with 421.", 5)
     auth_failures: int = _key("Failed AUTH commands in a session that end it with 421.", 3)
     transactions: int = _key("Transactions in a session.", 100)
     connections: int = _key("Sessions at the same time, all listeners together.", 1000)
-    submission_reserve: int = _key("How many of them only submission listeners may use.", 100)
+    submission_reserve: int = _key("How many of them only submission listeners may use.", 100, minimum=0)
 
 
 @frozen
@@ -81,7 +89,7 @@ class Dns:
 
     servers: tuple[str, ...] = _key("ADDRESS or ADDRESS:PORT, IPv6 in brackets. Empty: those of /etc/resolv.conf.", ())
     timeout: float = _key("For one question, all tries and servers together.", 10.0)
-    cache_size: int = _key("Answers kept.", 10000)
+    cache_size: int = _key("Answers kept.", 10000, minimum=0)
     trust_authenticated: tuple[str, ...] = _key(
         "Servers whose AD bit is believed (RFC 6840 5.8), beside those on loopback.", ()
     )
@@ -99,6 +107,7 @@ class Domain:
     recipients_file: str = _key(
         "For a domain with a route: a file of its known recipients, one address a line. Empty: any is taken.",
         "",
+        path=True,
     )
 
 
@@ -106,8 +115,8 @@ class Domain:
 class Routing:
     """Who is who."""
 
-    users_file: str = _key("Users with their password hashes; written by `mailgw user`.", "users")
-    aliases_file: str = _key("Aliases: `address: address, address` a line.", "aliases")
+    users_file: str = _key("Users with their password hashes; written by `mailgw user`.", "users", path=True)
+    aliases_file: str = _key("Aliases: `address: address, address` a line.", "aliases", path=True)
     separators: str = _key("Characters that end the mailbox name in user+detail@domain. Empty: none do.", "+")
 
 
@@ -115,7 +124,7 @@ class Routing:
 class Maildir:
     """Folders of users, as Maildir++."""
 
-    root: str = _key("Mailboxes stand in ROOT/DOMAIN/USER.", "/var/mail/mailgw")
+    root: str = _key("Mailboxes stand in ROOT/DOMAIN/USER.", "/var/mail/mailgw", path=True)
     inbox: str = _key("`INBOX` is the Maildir itself; another name is a folder below it, such as `.Incoming`.", "INBOX")
     spam: str = _key("Where mail with the verdict spam goes.", ".Spam")
 
@@ -131,7 +140,7 @@ class Route:
         "opportunistic",
     )
     username: str = _key("User for AUTH. Empty: no AUTH.", "")
-    password_file: str = _key("File that holds its password. AUTH is used under TLS only.", "")
+    password_file: str = _key("File that holds its password. AUTH is used under TLS only.", "", path=True)
 
 
 @frozen
@@ -139,7 +148,7 @@ class Relay:
     """Mail to the outside."""
 
     default: str = _key("`mx`: to the recipient domain's MX; or `route:NAME`: by the smarthost of [routes.NAME].", "mx")
-    port: int = _key("The port of MX hosts.", 25)
+    port: int = _key("The port of MX hosts.", 25, maximum=65535)
     max_recipients: int = _key("Recipients in one transaction.", 50)
     max_addresses: int = _key("Addresses that one attempt tries at most.", 5)
     connect_timeout: float = _key("For a TCP connection.", 30.0)
@@ -147,7 +156,7 @@ class Relay:
     command_timeout: float = _key("For the reply to EHLO, MAIL, RCPT (RFC 5321 4.5.3.2).", 300.0)
     data_timeout: float = _key("For the reply to DATA, and for each write of the message to go out.", 180.0)
     final_timeout: float = _key("For the reply to the final dot.", 600.0)
-    idle_timeout: float = _key("A connection is kept that long for the next message.", 15.0)
+    idle_timeout: float = _key("A connection is kept that long for the next message.", 15.0, minimum=0)
     max_messages: int = _key("Messages over one connection.", 100)
 
 
@@ -159,15 +168,17 @@ class Queue:
         "Time before each next try; the last one repeats.",
         (300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0, 14400.0),
     )
-    jitter: float = _key("Each of them is moved by up to this share, so that tries spread out.", 0.1)
-    attempts: int = _key("Tries after which a delivery fails. 0: only its lifetime ends it.", 0)
+    jitter: float = _key(
+        "Each of them is moved by up to this share, so that tries spread out.", 0.1, minimum=0, maximum=1
+    )
+    attempts: int = _key("Tries after which a delivery fails. 0: only its lifetime ends it.", 0, minimum=0)
     lifetime: float = _key("Time after which a delivery fails.", 432000.0)
     report_lifetime: float = _key("The same for mail from the null reverse-path: reports.", 172800.0)
-    inline_size: int = _key("Content up to this size stands in the database, larger in a file.", 128 * 1024)
+    inline_size: int = _key("Content up to this size stands in the database, larger in a file.", 128 * 1024, minimum=0)
     window: int = _key("Due deliveries held in memory.", 2000)
     concurrency: int = _key("Deliveries at the same time.", 100)
     site_concurrency: int = _key("The same to one site.", 10)
-    minimum_free: int = _key("Free disk below which no message is accepted.", 64 * 1024 * 1024)
+    minimum_free: int = _key("Free disk below which no message is accepted.", 64 * 1024 * 1024, minimum=0)
 
 
 @frozen
@@ -176,7 +187,7 @@ class Log:
 
     format: Literal["text", "json"] = _key("`text` or `json`.", "text")
     level: Literal["debug", "info", "warn", "error"] = _key("The least severe that is written.", "info")
-    file: str = _key("Empty: standard output (systemd's journal).", "")
+    file: str = _key("Empty: standard output (systemd's journal).", "", path=True)
 
 
 @frozen
@@ -192,11 +203,11 @@ class Settings:
     """mailgw.toml"""
 
     hostname: str = _key("Our name in greeting, EHLO, Received and reports. It must resolve to our address.", "")
-    state_directory: str = _key("Where the queue stands.", "/var/lib/mailgw")
+    state_directory: str = _key("Where the queue stands.", "/var/lib/mailgw", path=True)
     user: str = _key("User to run as, once the ports are bound as root.", "mailgw")
     group: str = _key("Group to run as. Empty: that of the user.", "")
-    filters_file: str = _key("Filters, weights and thresholds.", "filters.toml")
-    rules_file: str = _key("Rules of this site.", "rules.toml")
+    filters_file: str = _key("Filters, weights and thresholds.", "filters.toml", path=True)
+    rules_file: str = _key("Rules of this site.", "rules.toml", path=True)
     domains: Mapping[str, Domain] = _key("Our domains: mail for them is taken on the mx listener.", {})
     listeners: Mapping[str, Listener] = _key("The ports.", {})
     tls: Tls = field(factory=Tls)
