@@ -1,0 +1,64 @@
+"""TLS contexts for the listeners."""
+
+from __future__ import annotations
+
+from OpenSSL import SSL, crypto
+from twisted.internet.ssl import CertificateOptions, TLSVersion
+
+from mailgw.config.schema import Tls
+
+
+class TlsError(Exception):
+    """The certificate or the key cannot be used; the message names the file and the reason."""
+
+
+def server_options(settings: Tls) -> CertificateOptions | None:
+    """Read certificate and key; None when none are configured. Raises TlsError.
+
+    Reads files: call it before the reactor runs, while the process may still read the key.
+    """
+    if not settings.certificate_file:
+        return None
+    chain = _chain(settings.certificate_file)
+    key = _key(settings.key_file)
+    minimum = TLSVersion.TLSv1_3 if settings.minimum_version == "1.3" else TLSVersion.TLSv1_2
+    options = CertificateOptions(privateKey=key, certificate=chain[0], extraCertChain=chain[1:], raiseMinimumTo=minimum)
+    try:
+        # RFC 9325 3.4: no TLS compression; OpenSSL 3 has none. Making the context proves that key and certificate fit.
+        context = options.getContext()
+        context.check_privatekey()
+    except SSL.Error:
+        raise TlsError(
+            f"tls.key_file: the key in {settings.key_file} does not belong to the certificate in "
+            f"{settings.certificate_file}"
+        ) from None
+    return options
+
+
+def _read(key: str, path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise TlsError(f"{key}: cannot read {path}: {error.strerror}") from None
+
+
+def _chain(path: str) -> list[crypto.X509]:
+    text = _read("tls.certificate_file", path)
+    marker = b"-----BEGIN CERTIFICATE-----"
+    parts = [marker + part for part in text.split(marker)[1:]]
+    if not parts:
+        raise TlsError(f"tls.certificate_file: {path} holds no PEM certificate")
+    try:
+        return [crypto.load_certificate(crypto.FILETYPE_PEM, part) for part in parts]
+    except crypto.Error:
+        raise TlsError(f"tls.certificate_file: {path} holds a certificate that cannot be read") from None
+
+
+def _key(path: str) -> crypto.PKey:
+    text = _read("tls.key_file", path)
+    try:
+        # An empty passphrase: an encrypted key is an error here, not a question on the terminal.
+        return crypto.load_privatekey(crypto.FILETYPE_PEM, text, passphrase=b"")
+    except (crypto.Error, ValueError, TypeError):
+        raise TlsError(f"tls.key_file: {path} holds no unencrypted PEM private key") from None

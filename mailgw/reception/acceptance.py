@@ -1,0 +1,183 @@
+"""Acceptance: a whole message is judged, routed, given its trace fields and put into the queue; then comes the 250."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import ClassVar
+
+from attrs import evolve, frozen
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from mailgw.config.schema import Limits, Queue
+from mailgw.mail.envelope import Recipient
+from mailgw.mail.message import Message
+from mailgw.mail.reply import Reply
+from mailgw.mail.transaction import Transaction
+from mailgw.mail.verdict import Verdict
+from mailgw.queue.item import Delivery, Destination, QueuedMessage
+from mailgw.queue.store import Entry, QueueStore
+from mailgw.reception import trace
+from mailgw.routing.interface import Routed, Target
+from mailgw.senderauth.results import authentication_results, forged
+from mailgw.verdict.judge import Early, Judge
+
+
+@frozen
+class TraceSettings:
+    """What is written into messages."""
+
+    hostname: str
+    authserv_id: str
+    spam_fields: bool
+
+
+class Acceptance:
+    """The last decision of reception. `offer` hands a stored entry to the scheduler."""
+
+    log: ClassVar[Logger] = Logger()
+
+    def __init__(
+        self,
+        judge: Judge,
+        store: QueueStore,
+        offer: Callable[[Entry], None],
+        limits: Limits,
+        queue: Queue,
+        trace_settings: TraceSettings,
+        clock: IReactorTime,
+    ) -> None:
+        self._judge = judge
+        self._store = store
+        self._offer = offer
+        self._limits = limits
+        self._queue = queue
+        self._trace = trace_settings
+        self._clock = clock
+
+    async def accept(
+        self, transaction: Transaction, routes: Sequence[Routed], early: Early | None
+    ) -> tuple[Reply, bool]:
+        """Decide about the message. `routes` stand in the order of the envelope's recipients.
+
+        Gives the reply, and whether the queue has the content now. Raises TemporaryFailure.
+        """
+        message = transaction.message
+        assert message is not None
+        refusal = self._out_of_bounds(message)
+        if refusal is not None:
+            self._log_refused(transaction, refusal, None)
+            return refusal, False
+        verdict = await self._judge.judge(transaction, early)
+        if verdict.reply is not None:
+            self._log_refused(transaction, verdict.reply, verdict)
+            return verdict.reply, False
+        reply = Reply(250, "2.0.0", (f"OK: queued as {transaction.id}",))
+        if verdict.action == "discard":
+            self._log_accepted(transaction, verdict)
+            return reply, False
+        entry = self._entry(transaction, message, routes, verdict)
+        await self._store.put(entry)
+        self._log_accepted(transaction, verdict)
+        self._offer(entry)
+        return reply, True
+
+    def _out_of_bounds(self, message: Message) -> Reply | None:
+        limits = self._limits
+        if len(message.head) > limits.header_size:
+            return Reply(552, "5.3.4", (f"The header is larger than {limits.header_size} octets",))
+        if len(message.fields) > limits.header_fields:
+            return Reply(554, "5.6.0", (f"The header has more than {limits.header_fields} fields",))
+        hops = sum(field.key == "received" for field in message.fields)
+        if hops > limits.hops:
+            # RFC 5321 6.3: a message that has come through so many servers is in a loop.
+            return Reply(554, "5.4.6", (f"Mail loop: the message has {hops} Received fields",))
+        return None
+
+    def _entry(self, transaction: Transaction, message: Message, routes: Sequence[Routed], verdict: Verdict) -> Entry:
+        now = self._clock.seconds()
+        envelope = transaction.envelope
+        lifetime = self._queue.lifetime if envelope.reverse_path is not None else self._queue.report_lifetime
+        targets: dict[Target, Recipient] = {}
+        for recipient, routed in zip(envelope.recipients, routes, strict=True):
+            for target in routed.targets:
+                targets.setdefault(target, _towards(recipient, target))  # one copy where two recipients lead to one
+        deliveries = tuple(
+            Delivery(transaction.id, number, recipient, _in_folder(target, verdict), now, now + lifetime)
+            for number, (target, recipient) in enumerate(targets.items())
+        )
+        client = transaction.client
+        queued = QueuedMessage(
+            id=transaction.id,
+            envelope=envelope,
+            message=self._traced(transaction, message, verdict, now),
+            received=now,
+            origin=client.service,
+            session_id=client.session_id,
+            identity=client.identity,
+            verdict=verdict,
+        )
+        return Entry(queued, deliveries)
+
+    def _traced(self, transaction: Transaction, message: Message, verdict: Verdict, now: float) -> Message:
+        """Put our fields in front. Mail of our own users gets Received only: the rest is for its readers here."""
+        prefix = trace.received(transaction, self._trace.hostname, now)
+        if transaction.client.identity:
+            return evolve(message, prefix=prefix)
+        results = authentication_results(self._trace.authserv_id, transaction.auth)
+        spam = trace.spam_fields(verdict) if self._trace.spam_fields else b""
+        # RFC 8601 5: a field that claims to be ours and is not would be believed by every reader behind us.
+        return evolve(message, prefix=spam + results + prefix, cuts=forged(message, self._trace.authserv_id))
+
+    def _log_accepted(self, transaction: Transaction, verdict: Verdict) -> None:
+        self.log.info(
+            "accepted {transaction} from <{sender}> for {recipients} ({size} octets, {action}, score {score})"
+            " message-id {message_id}",
+            event="accepted",
+            action=verdict.action,
+            score=round(verdict.score, 2),
+            symbols=[line.symbol for line in verdict.lines],
+            **_facts(transaction),
+        )
+
+    def _log_refused(self, transaction: Transaction, reply: Reply, verdict: Verdict | None) -> None:
+        self.log.info(
+            "refused {transaction} from <{sender}> for {recipients} ({size} octets): {reply} message-id {message_id}",
+            event="refused",
+            reply=str(reply),
+            score=None if verdict is None else round(verdict.score, 2),
+            symbols=[] if verdict is None else [line.symbol for line in verdict.lines],
+            **_facts(transaction),
+        )
+
+
+def _facts(transaction: Transaction) -> dict[str, object]:
+    message = transaction.message
+    assert message is not None
+    message_id = message.get("message-id")
+    return {
+        "transaction": transaction.id,
+        "session": transaction.client.session_id,
+        "service": transaction.client.service,
+        "address": transaction.client.address,
+        "identity": transaction.client.identity,
+        "sender": str(transaction.envelope.reverse_path or ""),
+        "recipients": [str(recipient.forward_path) for recipient in transaction.envelope.recipients],
+        "size": message.size,
+        "message_id": message_id.text[:255] if message_id is not None else "",
+    }
+
+
+def _towards(recipient: Recipient, target: Target) -> Recipient:
+    """The recipient for one target; behind an alias, ORCPT remembers whom the sender wrote to (RFC 3461 5.2.7.1)."""
+    if target.mailbox == recipient.forward_path:
+        return recipient
+    original = recipient.orcpt or f"rfc822;{recipient.forward_path}"
+    return Recipient(target.mailbox, original, recipient.notify)
+
+
+def _in_folder(target: Target, verdict: Verdict) -> Destination:
+    """Choose the folder; a relayed copy has none, and goes with the X-Spam fields."""
+    if target.destination.agent != "maildir":
+        return target.destination
+    return evolve(target.destination, folder="spam" if verdict.action == "spam" else "inbox")

@@ -1,0 +1,145 @@
+"""The mail transaction of a session: MAIL, RCPT and DATA, up to the message that acceptance decides about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from attrs import frozen
+
+from mailgw.config.schema import Limits, Timeouts
+from mailgw.mail.address import Mailbox
+from mailgw.mail.envelope import Envelope, Recipient
+from mailgw.mail.message import MAX_HEADER, BytesContent, Message, head_of
+from mailgw.mail.reply import Reply
+from mailgw.mail.transaction import Client, Transaction
+from mailgw.queue.store import ContentWriter, QueueStore
+from mailgw.reception.acceptance import Acceptance
+from mailgw.reception.link import Link, LinkEnded
+from mailgw.routing.interface import Routed, Router, Unknown
+from mailgw.smtp import events
+from mailgw.verdict.judge import Early, Judge
+
+_SENDER_OK = Reply(250, "2.1.0", ("Sender OK",))
+_RECIPIENT_OK = Reply(250, "2.1.5", ("Recipient OK",))
+_START_MAIL = Reply(354, "", ("Start mail input; end with <CRLF>.<CRLF>",))
+
+
+@frozen
+class IntakeSettings:
+    """What all transactions of a listener share. `new_id` makes transaction ids; `postmaster_domain` is where the
+    bare `postmaster` of RFC 5321 4.5.1 lives."""
+
+    router: Router
+    store: QueueStore
+    judge: Judge
+    acceptance: Acceptance
+    limits: Limits
+    timeouts: Timeouts
+    new_id: Callable[[], str]
+    postmaster_domain: str
+
+
+class Intake:
+    """At most one transaction at a time. `client` is set anew by the session when more is known of it."""
+
+    def __init__(self, client: Client, link: Link, settings: IntakeSettings) -> None:
+        self.client = client
+        self._link = link
+        self._settings = settings
+        self._envelope: Envelope | None = None
+        self._recipients: list[tuple[Recipient, Routed]] = []
+        self._early: Early | None = None
+
+    def reset(self) -> None:
+        """Forget the transaction (RFC 5321 4.1.1.5)."""
+        self._envelope = None
+        self._recipients = []
+        self._link.in_transaction = False
+        early, self._early = self._early, None
+        if early is not None:
+            early.cancel()
+
+    def mail(self, event: events.Mail) -> Reply:
+        self._envelope = Envelope(event.reverse_path, body=event.body, smtputf8=event.smtputf8)
+        self._link.in_transaction = True
+        # DNS is asked while the client goes on with RCPT and DATA, so that nobody waits for it.
+        self._early = self._settings.judge.begin(self.client, event.reverse_path)
+        return _SENDER_OK
+
+    def rcpt(self, event: events.Rcpt) -> Reply:
+        limits = self._settings.limits
+        most = limits.recipients_authenticated if self.client.identity else limits.recipients
+        if len(self._recipients) >= most:
+            # RFC 5321 4.5.3.1.10: the client sends the rest in another transaction.
+            return Reply(452, "4.5.3", (f"Too many recipients, {most} are taken at once",))
+        mailbox = event.forward_path
+        if not mailbox.domain:
+            mailbox = Mailbox(mailbox.local_part, self._settings.postmaster_domain)
+        routed = self._settings.router.resolve(mailbox)
+        if isinstance(routed, Unknown):
+            return Reply(550, "5.1.1", (f"<{mailbox}> is unknown here: please check the address",))
+        if not routed.ours and self.client.service == "mx":
+            return Reply(550, "5.7.1", (f"<{mailbox}> is not ours, and this port does not relay",))
+        self._recipients.append((Recipient(mailbox, event.orcpt, event.notify), routed))
+        return _RECIPIENT_OK
+
+    async def data(self, link: Link) -> Reply:
+        """Take the message and decide about it. The reply is the one to the final dot."""
+        assert self._envelope is not None  # the core answers 503 otherwise
+        transaction_id = self._settings.new_id()
+        writer = self._settings.store.new_content(transaction_id)
+        link.send(_START_MAIL)
+        kept = False
+        try:
+            head, problem = await self._receive(writer)
+            if problem is not None:
+                return problem
+            transaction = Transaction(
+                transaction_id,
+                self.client,
+                Envelope(
+                    self._envelope.reverse_path,
+                    tuple(recipient for recipient, _ in self._recipients),
+                    self._envelope.body,
+                    self._envelope.smtputf8,
+                ),
+            )
+            content = await writer.finish()
+            if isinstance(content, BytesContent):
+                transaction.message = Message.from_bytes(content.data)
+            else:
+                transaction.message = Message(content, head)
+            reply, kept = await self._settings.acceptance.accept(
+                transaction, [routed for _, routed in self._recipients], self._early
+            )
+            return reply
+        finally:
+            if not kept:
+                await writer.abort()
+            self.reset()
+
+    async def _receive(self, writer: ContentWriter) -> tuple[bytes, Reply | None]:
+        """Write the content as it comes. Give its head, and what is wrong with it, if something is.
+
+        A failing disk does not end it: the rest is read and dropped, so that content never becomes commands.
+        """
+        head = bytearray()
+        head_done = False
+        failure: Exception | None = None
+        while True:
+            event = await self._link.next_event(self._settings.timeouts.data)
+            if isinstance(event, events.ContentEnd):
+                if failure is not None and event.problem is None:
+                    raise failure
+                return head_of(bytes(head)), event.problem
+            if not isinstance(event, events.Content):
+                raise LinkEnded(f"unexpected {type(event).__name__} in a message")
+            if failure is not None:
+                continue
+            if not head_done:
+                head += event.data[: MAX_HEADER - len(head)]
+                head_done = len(head) >= MAX_HEADER or b"\r\n\r\n" in head
+            try:
+                await writer.write(event.data)
+            except Exception as error:
+                failure = error

@@ -1,0 +1,206 @@
+"""The link: one connection as a session sees it. Bytes and timers below, events and replies above."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IReactorTime, ITCPTransport, ITLSTransport
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.ssl import CertificateOptions
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from mailgw.config.schema import Timeouts
+from mailgw.mail.reply import Reply
+from mailgw.smtp.events import Event
+from mailgw.smtp.server import ServerConnection
+
+
+class LinkEnded(Exception):
+    """There will be no further event. `reply` is what the client is told, or None when it is gone."""
+
+    def __init__(self, reason: str, reply: Reply | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.reply = reply
+
+
+_TIMED_OUT = Reply(421, "4.4.2", ("Timed out waiting for you, closing the connection",), close=True)
+_SESSION_TOO_LONG = Reply(421, "4.4.2", ("The session has lasted too long, closing the connection",), close=True)
+_SHUTTING_DOWN = Reply(421, "4.3.2", ("Shutting down, please try again later",), close=True)
+
+
+@implementer(IHandshakeListener)
+class Link(Protocol):
+    """Feeds the SMTP core with bytes, gives its events one by one, and writes the replies.
+
+    `connected` is called when the connection is there. The transport is paused while the session is busy with something else than waiting for an event.
+    """
+
+    def __init__(
+        self,
+        connection: ServerConnection,
+        timeouts: Timeouts,
+        clock: IReactorTime,
+        connected: Callable[[Link], None],
+    ) -> None:
+        self._connection = connection
+        self._connected = connected
+        self._timeouts = timeouts
+        self._clock = clock
+        self._ends_at = clock.seconds() + timeouts.session
+        self._waiter: Deferred[None] | None = None
+        self._handshake: Deferred[None] | None = None
+        self._timer: IDelayedCall | None = None
+        self._limit = timeouts.command
+        self._paused = False
+        self._stopping = False
+        self._ended: LinkEnded | None = None
+        self.in_transaction = False
+
+    # What the session uses
+
+    async def next_event(self, limit: float) -> Event:
+        """Wait for the client's next event, `limit` seconds at most for its next bytes. Raises LinkEnded."""
+        while (event := self._connection.next_event()) is None:
+            if self._ended is not None:
+                raise self._ended
+            if self._stopping and not self.in_transaction:
+                raise LinkEnded("shutdown", _SHUTTING_DOWN)
+            await self._wait(limit)
+        return event
+
+    def send(self, reply: Reply) -> None:
+        """Answer the last event (or greet)."""
+        data = self._connection.reply(reply)
+        if self._ended is None:
+            self.tcp.write(data)
+
+    async def start_tls(self, options: CertificateOptions) -> str:
+        """Do the handshake; give protocol and cipher. Raises LinkEnded when it fails or takes too long."""
+        if self._ended is not None:
+            raise self._ended
+        self._handshake = Deferred()
+        cast(ITLSTransport, self.transport).startTLS(options)  # type: ignore[misc]
+        self._set_timer(self._timeouts.handshake)
+        self._resume()
+        try:
+            await self._handshake
+        finally:
+            self._handshake = None
+            self._clear_timer()
+        self._connection.tls_started()
+        handle: Any = cast(ITLSTransport, self.transport).getHandle()  # type: ignore[misc]
+        return f"{handle.get_protocol_version_name()} {handle.get_cipher_name()}"
+
+    def close(self) -> None:
+        """End the connection, once what was written is out."""
+        self._clear_timer()
+        if self._ended is None:
+            self._ended = LinkEnded("closed")
+            self._resume()
+            self.tcp.loseConnection()
+            # A peer that does not read keeps the connection half open; do not wait for it for ever.
+            self._limit = 10.0
+            self._timer = self._clock.callLater(self._limit, self._abort)
+
+    # What the listener uses
+
+    def stop(self) -> None:
+        """Shut down: at once between transactions, else when the one under way has ended."""
+        self._stopping = True
+        if not self.in_transaction:
+            self._wake(LinkEnded("shutdown", _SHUTTING_DOWN))
+
+    def abort(self) -> None:
+        self._abort()
+
+    @property
+    def tcp(self) -> ITCPTransport:
+        return cast(ITCPTransport, self.transport)
+
+    # Twisted's side
+
+    def connectionMade(self) -> None:
+        self.tcp.setTcpNoDelay(True)
+        self._connected(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._ended is not None:
+            return
+        self._connection.receive(data)
+        if self._waiter is not None:
+            self._wake()
+        elif not self._paused:
+            # The session is busy: the kernel's buffer holds the rest back from the client.
+            self._paused = True
+            self.tcp.pauseProducing()
+
+    def handshakeCompleted(self) -> None:
+        if self._handshake is not None:
+            self._handshake.callback(None)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._clear_timer()
+        self._ended = LinkEnded("disconnected")
+        if self._handshake is not None and not self._handshake.called:
+            self._handshake.errback(LinkEnded("TLS handshake failed: " + _brief(reason)))
+        self._wake()
+
+    # Waiting
+
+    async def _wait(self, limit: float) -> None:
+        self._waiter = waiter = Deferred()
+        self._set_timer(min(limit, max(0.0, self._ends_at - self._clock.seconds())))
+        self._resume()
+        await waiter
+
+    def _wake(self, ended: LinkEnded | None = None) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is None:
+            return
+        if ended is None:
+            waiter.callback(None)
+        else:
+            waiter.errback(ended)
+
+    def _resume(self) -> None:
+        if self._paused:
+            self._paused = False
+            self.tcp.resumeProducing()
+
+    def _set_timer(self, limit: float) -> None:
+        # One timer a session, moved forward: cheaper than a new one for each command.
+        self._limit = limit
+        if self._timer is None or not self._timer.active():
+            self._timer = self._clock.callLater(limit, self._timed_out)
+        else:
+            self._timer.reset(limit)
+
+    def _clear_timer(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+
+    def _timed_out(self) -> None:
+        if self._handshake is not None:
+            self._handshake.errback(LinkEnded("TLS handshake timed out"))
+            self._abort()
+        elif self._clock.seconds() >= self._ends_at:
+            self._wake(LinkEnded("session too long", _SESSION_TOO_LONG))
+        else:
+            self._wake(LinkEnded("timeout", _TIMED_OUT))
+
+    def _abort(self) -> None:
+        self._ended = self._ended or LinkEnded("aborted")
+        self._wake(self._ended)
+        self.tcp.abortConnection()
+
+
+def _brief(reason: Failure) -> str:
+    """OpenSSL's reason without its traceback: `no shared cipher`."""
+    value = reason.value
+    if value.args and isinstance(value.args[0], list) and value.args[0]:
+        return str(value.args[0][0][-1])
+    return reason.getErrorMessage()

@@ -1,0 +1,168 @@
+"""Listeners: they take connections, count them, and start a session for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from attrs import define, field
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger
+
+from mailgw.config.schema import Listener, Limits
+from mailgw.mail.reply import Reply
+from mailgw.mail.transaction import Client
+from mailgw.reception.intake import Intake, IntakeSettings
+from mailgw.reception.limits import SessionCount
+from mailgw.reception.link import Link
+from mailgw.reception.session import Session, SessionSettings
+from mailgw.smtp.server import Extensions, ServerConnection, ServerLimits
+
+_FULL = Reply(421, "4.3.2", ("Too many connections, please try again later",), close=True)
+
+
+@define
+class Sessions:
+    """The sessions that run now, so that a shutdown can ask them to end and wait for it."""
+
+    _running: dict[Link, Deferred[None]] = field(factory=dict)
+
+    def add(self, link: Link, done: Deferred[None]) -> None:
+        self._running[link] = done
+
+    def remove(self, link: Link) -> None:
+        self._running.pop(link, None)
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    async def stop(self, clock: IReactorTime, grace: float) -> None:
+        """Ask all to end; cut those off that have not after `grace` seconds."""
+        for link in tuple(self._running):
+            link.stop()
+        cutting = clock.callLater(grace, self._cut)
+        try:
+            while self._running:
+                await gatherResults([_ended(done) for done in self._running.values()])
+        finally:
+            if cutting.active():
+                cutting.cancel()
+
+    def _cut(self) -> None:
+        for link in tuple(self._running):
+            link.abort()
+
+
+def _ended(done: Deferred[None]) -> Deferred[None]:
+    """A Deferred of its own that fires with `done`: several may wait for one session."""
+    ended: Deferred[None] = Deferred()
+
+    def fire(result: Any) -> Any:
+        ended.callback(None)
+        return result
+
+    done.addBoth(fire)
+    return ended
+
+
+class ListenerFactory(Factory):
+    """Makes a link and a session for each connection to one listener."""
+
+    log: ClassVar[Logger] = Logger()
+    noisy = False
+
+    def __init__(
+        self,
+        listener: Listener,
+        session_settings: SessionSettings,
+        intake_settings: IntakeSettings,
+        count: SessionCount,
+        sessions: Sessions,
+        clock: IReactorTime,
+        new_id: Callable[[], str],
+    ) -> None:
+        self._listener = listener
+        self._session_settings = session_settings
+        self._intake_settings = intake_settings
+        self._count = count
+        self._sessions = sessions
+        self._clock = clock
+        self._new_id = new_id
+        self._server_limits = server_limits(session_settings.limits)
+        self._extensions = extensions(listener, session_settings)
+
+    def buildProtocol(self, addr: IAddress) -> Link:
+        connection = ServerConnection(
+            self._session_settings.hostname,
+            self._server_limits,
+            self._extensions,
+            tls=False,
+        )
+        return Link(
+            connection,
+            self._session_settings.timeouts,
+            self._clock,
+            lambda link: self._connected(link, connection),
+        )
+
+    def _connected(self, link: Link, connection: ServerConnection) -> None:
+        peer, host = link.tcp.getPeer(), link.tcp.getHost()
+        client = Client(
+            session_id=self._new_id(),
+            service=self._listener.kind,
+            address=plain_address(peer.host),
+            port=peer.port,
+            local=f"{plain_address(host.host)}:{host.port}",
+        )
+        if not self._count.enter(client.service):
+            self.log.warn("too many connections, refused {address}", event="connection_refused", address=client.address)
+            if not self._session_settings.implicit_tls:
+                link.send(_FULL)
+            link.close()
+            return
+        self.log.debug(
+            "session {session} from {address} to {local}",
+            event="connected",
+            session=client.session_id,
+            address=client.address,
+            local=client.local,
+        )
+        intake = Intake(client, link, self._intake_settings)
+        session = Session(link, connection, client, self._session_settings, intake, self._clock)
+        done = Deferred.fromCoroutine(session.run())
+        self._sessions.add(link, done)
+        done.addBoth(self._ended, link, client)
+
+    def _ended(self, result: Any, link: Link, client: Client) -> None:
+        self._sessions.remove(link)
+        self._count.leave(client.service)
+
+
+def server_limits(limits: Limits) -> ServerLimits:
+    """What the SMTP core itself keeps."""
+    return ServerLimits(
+        command_line=limits.command_line,
+        auth_line=limits.auth_line,
+        data_line=limits.data_line,
+        message_size=limits.message_size,
+    )
+
+
+def extensions(listener: Listener, settings: SessionSettings) -> Extensions:
+    """What a listener offers. AUTH is for submission, and the core shows it under TLS only."""
+    return Extensions(
+        size=settings.limits.message_size,
+        pipelining=True,
+        eightbitmime=True,
+        smtputf8=True,
+        enhancedstatuscodes=True,
+        starttls=listener.tls == "starttls" and settings.tls_options is not None,
+        auth=("PLAIN", "LOGIN") if listener.kind == "submission" else (),
+    )
+
+
+def plain_address(address: str) -> str:
+    """An IPv4 address that came in on an IPv6 socket is an IPv4 address (RFC 4291 2.5.5.2)."""
+    return address.removeprefix("::ffff:") if "." in address else address

@@ -1,0 +1,225 @@
+"""The session: one coroutine a connection that reads as RFC 5321 does. It awaits an event, decides, replies."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import ClassVar
+
+from attrs import evolve, frozen
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.ssl import CertificateOptions
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from mailgw.config.schema import Limits, Timeouts
+from mailgw.mail.reply import Refuse, Reply, TemporaryFailure
+from mailgw.mail.transaction import Client
+from mailgw.reception.authentication import authenticate
+from mailgw.reception.credentials import Authenticator
+from mailgw.reception.intake import Intake
+from mailgw.reception.limits import ErrorCount
+from mailgw.reception.link import Link, LinkEnded
+from mailgw.smtp import events
+from mailgw.smtp.events import Event
+from mailgw.smtp.server import ServerConnection
+
+_OK = Reply(250, "2.0.0", ("OK",))
+_BYE = Reply(221, "2.0.0", ("Bye",), close=True)
+_VRFY = Reply(252, "2.5.2", ("Cannot verify, but will take a message and try to deliver it",))
+_HELP = Reply(214, "2.0.0", ("EHLO HELO MAIL RCPT DATA RSET NOOP QUIT VRFY HELP STARTTLS AUTH; see RFC 5321",))
+_GO_AHEAD = Reply(220, "2.0.0", ("Ready to start TLS",))
+_MUST_STARTTLS = Reply(530, "5.7.0", ("Must issue a STARTTLS command first",))
+_MUST_AUTH = Reply(530, "5.7.0", ("Authentication required",))
+LOCAL_ERROR = Reply(451, "4.3.0", ("Local error, please try again later",))
+
+
+@frozen
+class SessionSettings:
+    """What all sessions of a listener share."""
+
+    hostname: str
+    limits: Limits
+    timeouts: Timeouts
+    tls_options: CertificateOptions | None
+    implicit_tls: bool
+    authenticator: Authenticator
+
+
+class Session:
+    """One session. `run` ends when the connection does, and raises nothing: it is the boundary where our own
+    errors become 451 and a log line (design 3)."""
+
+    log: ClassVar[Logger] = Logger()
+
+    def __init__(
+        self,
+        link: Link,
+        connection: ServerConnection,
+        client: Client,
+        settings: SessionSettings,
+        intake: Intake,
+        clock: IReactorTime,
+    ) -> None:
+        self._link = link
+        self._connection = connection
+        self.client = client
+        self._settings = settings
+        self._intake = intake
+        self._clock = clock
+        self._count = ErrorCount(settings.limits)
+        self._handlers: dict[type[Event], Callable[..., Awaitable[Reply | None]]] = {
+            events.Mail: self.mail,
+            events.Rcpt: self.rcpt,
+            events.Data: self.data,
+            events.Hello: self.hello,
+            events.Quit: self.quit,
+            events.Rset: self.rset,
+            events.Noop: self.noop,
+            events.Vrfy: self.vrfy,
+            events.Help: self.help,
+            events.StartTls: self.starttls,
+            events.Auth: self.auth,
+            events.Invalid: self.invalid,
+        }
+
+    async def run(self) -> None:
+        """Talk until QUIT, an error that closes, or the end of the connection."""
+        reason = "quit"
+        try:
+            if self._settings.implicit_tls:
+                await self._start_tls()
+            self._link.send(Reply(220, "", (f"{self._settings.hostname} ESMTP mailgw",)))
+            while True:
+                reply = await self._respond(await self._link.next_event(self._settings.timeouts.command))
+                if reply is not None and reply.close:
+                    reason = str(reply)
+                    break
+        except LinkEnded as ended:
+            reason = ended.reason
+            if ended.reply is not None:
+                self._link.send(ended.reply)
+        except Exception:
+            reason = "error"
+            self.log.failure("session {session} failed", event="session_failed", session=self.client.session_id)
+            self._link.send(evolve(LOCAL_ERROR, code=421, close=True))
+        finally:
+            self._intake.reset()
+            self._link.close()
+            self.log.debug("session {session} ended: {reason}", event="session_ended", reason=reason, **self._ids())
+
+    async def _respond(self, event: Event) -> Reply | None:
+        """Answer one event; every failure becomes a reply here."""
+        try:
+            reply = await self._handlers[type(event)](event)
+        except Refuse as refuse:
+            reply = refuse.reply
+        except TemporaryFailure as failure:
+            self.log.warn(
+                "temporary failure in {session}: {cause}", event="temporary_failure", cause=failure.cause, **self._ids()
+            )
+            reply = LOCAL_ERROR
+        except LinkEnded:
+            raise
+        except Exception:
+            self.log.failure("error in session {session}", event="error", **self._ids())
+            reply = LOCAL_ERROR
+        if reply is None:
+            return None
+        if reply.code >= 500 and not reply.close:
+            self._count.errors += 1
+            reply = await self._penalty(reply)
+        self._link.send(reply)
+        return reply
+
+    async def _penalty(self, reply: Reply) -> Reply:
+        """Slow down a client that errs, and end the session of one that errs too much (features 4.3)."""
+        exhausted = self._count.exhausted
+        if exhausted:
+            self.log.info(
+                "{exhausted} in {session} from {address}", event="session_exhausted", exhausted=exhausted, **self._ids()
+            )
+            return Reply(421, "4.7.0", (*reply.lines, f"{exhausted}, closing the connection"), close=True)
+        if self._count.delay:
+            await deferLater(self._clock, self._count.delay)
+        return reply
+
+    def _ids(self) -> dict[str, str]:
+        return {"session": self.client.session_id, "address": self.client.address, "service": self.client.service}
+
+    # Verbs, in the order of RFC 5321 4.1.1
+
+    async def hello(self, event: events.Hello) -> Reply:
+        self._intake.reset()  # RFC 5321 4.1.4: EHLO ends a transaction as RSET does
+        self._update(evolve(self.client, helo=event.domain, esmtp=event.esmtp))
+        return self._connection.hello_reply(event)
+
+    async def mail(self, event: events.Mail) -> Reply:
+        if self.client.service == "submission":
+            if not self.client.tls:
+                return _MUST_STARTTLS  # RFC 3207 4
+            if not self.client.identity:
+                return _MUST_AUTH  # RFC 4954 6, RFC 6409 4.3
+        self._count.transactions += 1
+        if self._count.transactions > self._settings.limits.transactions:
+            return Reply(421, "4.7.0", ("Too many messages in one session, please connect again",), close=True)
+        return self._intake.mail(event)
+
+    async def rcpt(self, event: events.Rcpt) -> Reply:
+        reply = self._intake.rcpt(event)
+        if reply.status == "5.1.1":
+            self._count.unknown_recipients += 1
+        return reply
+
+    async def data(self, event: events.Data) -> Reply:
+        return await self._intake.data(self._link)
+
+    async def rset(self, event: events.Rset) -> Reply:
+        self._intake.reset()
+        return _OK
+
+    async def vrfy(self, event: events.Vrfy) -> Reply:
+        return _VRFY  # RFC 5321 7.3: 252 where a site does not want to tell
+
+    async def help(self, event: events.Help) -> Reply:
+        return _HELP
+
+    async def noop(self, event: events.Noop) -> Reply:
+        return _OK
+
+    async def quit(self, event: events.Quit) -> Reply:
+        return _BYE
+
+    async def invalid(self, event: events.Invalid) -> Reply:
+        self.log.debug(
+            "invalid command in {session}: {reason}", event="invalid_command", reason=event.reason, **self._ids()
+        )
+        return event.reply
+
+    async def starttls(self, event: events.StartTls) -> Reply | None:
+        self._link.send(_GO_AHEAD)
+        await self._start_tls()
+        return None
+
+    async def auth(self, event: events.Auth) -> Reply:
+        identity = await authenticate(event, self._link, self._settings.authenticator, self._settings.timeouts.command)
+        if isinstance(identity, Reply):
+            if identity.code == 535:
+                self._count.auth_failures += 1
+                self.log.info("authentication failed from {address}", event="auth_failed", **self._ids())
+            return identity
+        self._update(evolve(self.client, identity=identity))
+        self.log.info("authenticated {identity}", event="authenticated", identity=identity, **self._ids())
+        return Reply(235, "2.7.0", ("Authentication succeeded",))
+
+    # TLS
+
+    async def _start_tls(self) -> None:
+        assert self._settings.tls_options is not None  # the configuration's checks see to it
+        tls = await self._link.start_tls(self._settings.tls_options)
+        self._intake.reset()
+        # RFC 3207 4.2: what the client said before the handshake is forgotten.
+        self._update(evolve(self.client, tls=tls, helo="", esmtp=False, identity=""))
+
+    def _update(self, client: Client) -> None:
+        self.client = client
+        self._intake.client = client
