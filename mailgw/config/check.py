@@ -1,0 +1,217 @@
+"""What the types of the schema cannot say: bounds, and keys that depend on each other."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import attrs
+
+from mailgw.config import endpoints
+from mailgw.config.schema import Domain, Route, Settings
+from mailgw.config.text import quote_key
+from mailgw.mail.address import AddressError, Mailbox, ascii_domain, parse_domain
+
+Finding = tuple[str, str]
+"""The path of a key, and what is wrong with it."""
+
+# RFC 8601 2.2: the authserv-id is a value of RFC 2045 5.1; a token is what every reader understands.
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`{|}~-]+")
+
+
+def check_settings(settings: Settings) -> Iterator[Finding]:
+    """Give everything that is wrong in settings whose types are right. Opens no file and asks no DNS."""
+    yield from check_bounds(settings)
+    yield from _check_hostname(settings)
+    yield from _check_listeners(settings)
+    yield from _check_tls(settings)
+    yield from _check_domains(settings)
+    yield from _check_next_hop("relay.default", settings.relay.default, "mx", settings.routes)
+    for name, route in settings.routes.items():
+        yield from _check_route(f"routes.{quote_key(name)}", route)
+    yield from _check_names(settings)
+    yield from _check_limits(settings)
+    yield from _check_dns(settings)
+
+
+def check_bounds(section: Any, prefix: str = "") -> Iterator[Finding]:
+    """Check every number below an instance of a schema class against the bounds of its key."""
+    for attribute in attrs.fields(type(section)):
+        value = getattr(section, attribute.name)
+        key = prefix + attribute.name
+        if attrs.has(type(value)):
+            yield from check_bounds(value, f"{key}.")
+        elif isinstance(value, Mapping):
+            for name, item in value.items():
+                if attrs.has(type(item)):
+                    yield from check_bounds(item, f"{key}.{quote_key(name)}.")
+        else:
+            yield from _check_number(key, value, attribute.metadata)
+
+
+def _check_number(key: str, value: Any, metadata: Mapping[Any, Any]) -> Iterator[Finding]:
+    if isinstance(value, tuple):
+        for number, item in enumerate(value):
+            yield from _check_number(f"{key}[{number}]", item, metadata)
+        return
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return
+    minimum, maximum = metadata.get("minimum"), metadata.get("maximum")
+    if minimum is None and value <= 0:
+        yield key, f"{value} is not above 0"
+    elif minimum is not None and value < minimum:
+        yield key, f"{value} is below {minimum}, the least that is possible"
+    elif maximum is not None and value > maximum:
+        yield key, f"{value} is above {maximum}, the most that is possible"
+
+
+def _check_hostname(settings: Settings) -> Iterator[Finding]:
+    if not settings.hostname:
+        yield "hostname", 'not set; write the name of this host, such as "mail.example.org"'
+    elif not _is_domain_name(settings.hostname):
+        yield "hostname", f'"{settings.hostname}" is not a domain name'
+
+
+def _check_listeners(settings: Settings) -> Iterator[Finding]:
+    if not settings.listeners:
+        yield "listeners", 'no port to listen on; write [listeners.mx] with addresses = ["0.0.0.0:25"]'
+    taken: dict[tuple[str, int], str] = {}
+    for name, listener in settings.listeners.items():
+        section = f"listeners.{quote_key(name)}"
+        if not listener.addresses:
+            yield f"{section}.addresses", 'not set; write ADDRESS:PORT, such as ["0.0.0.0:25"]'
+        for number, text in enumerate(listener.addresses):
+            key = f"{section}.addresses[{number}]"
+            try:
+                address = endpoints.parse_address(text)
+            except ValueError as error:
+                yield key, str(error)
+                continue
+            # Port 0 is whatever the system gives, so it is never taken.
+            if address[1] and address in taken:
+                yield key, f'"{text}" is listed already, in {taken[address]}'
+            taken.setdefault(address, key)
+        if listener.kind == "submission" and listener.tls == "none":
+            # RFC 8314 3: passwords and submitted mail travel under TLS.
+            yield f"{section}.tls", '"none" sends passwords in clear; a submission listener needs starttls or implicit'
+
+
+def _check_tls(settings: Settings) -> Iterator[Finding]:
+    wanted = [name for name, listener in settings.listeners.items() if listener.tls != "none"]
+    for key, value in (("certificate_file", settings.tls.certificate_file), ("key_file", settings.tls.key_file)):
+        if not value and wanted:
+            yield f"tls.{key}", f'not set, and the listener "{wanted[0]}" offers TLS'
+
+
+def _check_domains(settings: Settings) -> Iterator[Finding]:
+    spellings: dict[str, str] = {}
+    for name, domain in settings.domains.items():
+        section = f"domains.{quote_key(name)}"
+        if not _is_domain_name(name):
+            yield section, f'"{name}" is not a domain name; a domain stands in quotes: [domains."example.org"]'
+            continue
+        other = spellings.setdefault(ascii_domain(name), name)
+        if other != name:
+            yield section, f'the same domain as [domains."{other}"]'
+        yield from _check_next_hop(f"{section}.deliver", domain.deliver, "maildir", settings.routes)
+        yield from _check_domain(section, domain)
+    ours = set(spellings)
+    for name, domain in settings.domains.items():
+        if domain.catch_all:
+            yield from _check_catch_all(f"domains.{quote_key(name)}.catch_all", domain.catch_all, ours)
+
+
+def _check_domain(section: str, domain: Domain) -> Iterator[Finding]:
+    routed = domain.deliver != "maildir"
+    if domain.recipients_file and not routed:
+        yield (
+            f"{section}.recipients_file",
+            'only for a domain with deliver = "route:NAME"; with "maildir" its recipients are the users and aliases',
+        )
+    if domain.catch_all and routed and not domain.recipients_file:
+        yield f"{section}.catch_all", "without recipients_file every address of the domain is known, so none is left"
+
+
+def _check_catch_all(key: str, text: str, ours: set[str]) -> Iterator[Finding]:
+    try:
+        mailbox = Mailbox.parse(text)
+    except AddressError as error:
+        yield key, f'"{text}" is not an address: {error}'
+        return
+    if mailbox.ascii_domain not in ours:
+        yield key, f'"{text}" is in none of [domains]; for mail to the outside write an alias and name that here'
+
+
+def _check_next_hop(key: str, value: str, word: str, routes: Mapping[str, Route]) -> Iterator[Finding]:
+    if value == word:
+        return
+    scheme, colon, name = value.partition(":")
+    if scheme != "route" or not colon:
+        yield key, f'expected "{word}" or "route:NAME", got "{value}"'
+    elif name not in routes:
+        known = ", ".join(routes) or "none"
+        yield key, f"there is no [routes.{quote_key(name)}]; the routes are: {known}"
+
+
+def _check_route(section: str, route: Route) -> Iterator[Finding]:
+    if not route.hosts:
+        yield f"{section}.hosts", 'not set; write HOST or HOST:PORT, such as ["smtp.example.net:587"]'
+    for number, text in enumerate(route.hosts):
+        try:
+            endpoints.parse_host(text, 25)
+        except ValueError as error:
+            yield f"{section}.hosts[{number}]", str(error)
+    if route.username and not route.password_file:
+        yield f"{section}.password_file", "not set, and there is a username"
+    if route.password_file and not route.username:
+        yield f"{section}.username", "not set, and there is a password_file"
+    if route.username and route.tls == "none":
+        yield f"{section}.tls", '"none" would send the password in clear; choose required or verified'
+
+
+def _check_names(settings: Settings) -> Iterator[Finding]:
+    for key in ("inbox", "spam"):
+        folder = getattr(settings.maildir, key)
+        # Maildir++: a folder is a directory whose name starts with a dot; dots within are levels.
+        levels = folder[1:].split(".")
+        if folder != "INBOX" and not (
+            folder.startswith(".") and all(levels) and "/" not in folder and folder.isprintable()
+        ):
+            yield f"maildir.{key}", f'"{folder}" is neither "INBOX" nor a dot and a name, such as ".Spam"'
+    odd = [c for c in settings.routing.separators if c in '@."\\%!/ ' or c.isalnum() or not c.isprintable()]
+    if odd:
+        yield "routing.separators", f'"{odd[0]}" cannot be a separator'
+    authserv_id = settings.trace.authserv_id
+    if authserv_id and not _TOKEN.fullmatch(authserv_id):
+        yield "trace.authserv_id", f'"{authserv_id}" is not a name of letters, digits, dots and hyphens'
+
+
+def _check_limits(settings: Settings) -> Iterator[Finding]:
+    limits = settings.limits
+    if not settings.queue.retry:
+        yield "queue.retry", "empty; write at least one time, in seconds"
+    if limits.submission_reserve >= limits.connections:
+        yield "limits.submission_reserve", f"leaves nothing of {limits.connections} connections for other listeners"
+    if limits.soft_errors > limits.hard_errors:
+        yield "limits.soft_errors", f"is above limits.hard_errors ({limits.hard_errors})"
+    if limits.message_size < limits.header_size:
+        yield "limits.message_size", f"is below limits.header_size ({limits.header_size})"
+
+
+def _check_dns(settings: Settings) -> Iterator[Finding]:
+    for key in ("servers", "trust_authenticated"):
+        for number, text in enumerate(getattr(settings.dns, key)):
+            try:
+                endpoints.parse_address(text, 53)
+            except ValueError:
+                yield f"dns.{key}[{number}]", f'"{text}" is not ADDRESS or ADDRESS:PORT'
+
+
+def _is_domain_name(text: str) -> bool:
+    """Whether it is a name that DNS could hold: no address literal, no address."""
+    try:
+        name = ascii_domain(parse_domain(text))
+    except AddressError:
+        return False
+    return not text.startswith("[") and not re.fullmatch(r"[0-9.]+", name)
