@@ -195,8 +195,6 @@ def _check_limits(settings: Settings) -> Iterator[Finding]:
         yield "limits.submission_reserve", f"leaves nothing of {limits.connections} connections for other listeners"
     if limits.soft_errors > limits.hard_errors:
         yield "limits.soft_errors", f"is above limits.hard_errors ({limits.hard_errors})"
-    if limits.message_size < limits.header_size:
-        yield "limits.message_size", f"is below limits.header_size ({limits.header_size})"
 
 
 def _check_dns(settings: Settings) -> Iterator[Finding]:

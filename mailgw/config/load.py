@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import attrs
 
@@ -24,8 +24,6 @@ __all__ = [
     "structure",
 ]
 
-T = TypeVar("T", bound=attrs.AttrsInstance)
-
 
 def load_settings(path: str | Path) -> Settings:
     """Read mailgw.toml. Paths in it come out absolute, taken from the folder of the file.
@@ -37,7 +35,8 @@ def load_settings(path: str | Path) -> Settings:
         errors += _new_errors(path, check_settings(settings), errors)
     if errors or settings is None:
         raise ConfigurationErrors(sorted(errors, key=lambda error: error.line))
-    return _absolute(settings, os.path.dirname(os.path.abspath(path)))
+    absolute: Settings = _absolute(settings, os.path.dirname(os.path.abspath(path)))
+    return absolute
 
 
 def load_filter_file(path: str | Path) -> FilterFile:
@@ -74,7 +73,7 @@ def _is_within(key: str, section: str) -> bool:
     return key == section or key.startswith((f"{section}.", f"{section}["))
 
 
-def _absolute(section: T, folder: str) -> T:
+def _absolute(section: Any, folder: str) -> Any:
     """Give the section with its paths made absolute; empty ones stay empty."""
     changes: dict[str, Any] = {}
     for attribute in attrs.fields(type(section)):
