@@ -1,0 +1,193 @@
+"""The service that twistd runs: ports are bound first, as root; the parts start in order and stop in reverse."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, ClassVar
+
+from attrs import frozen
+from twisted.application.service import IProcess, IServiceCollection, Service
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort, IReactorCore, IReactorTCP
+from twisted.internet.protocol import Factory
+from twisted.logger import ILogObserver, Logger
+
+# How many connections the kernel completes before we accept them; a burst beyond it is retried by the clients.
+_BACKLOG = 1024
+
+
+class StartError(Exception):
+    """The service cannot start; the message is the one line that the postmaster gets."""
+
+
+@frozen
+class Binding:
+    """A port to bind. `key` names it in the configuration."""
+
+    key: str
+    address: str
+    port: int
+    factory: Factory
+
+
+@frozen
+class Part:
+    """Something that starts and stops. Both may be awaited; `stop` is called only when `start` has been."""
+
+    name: str
+    start: Callable[[], Awaitable[None] | None]
+    stop: Callable[[], Awaitable[None] | None]
+
+
+@frozen
+class RunAs:
+    """The user and group to run as once the ports are bound; empty names: stay what we are."""
+
+    user: str
+    group: str
+
+
+class GatewayService(Service):
+    """Binds, starts, stops. `sessions_stop` ends reception after the ports are closed and before the parts stop."""
+
+    log: ClassVar[Logger] = Logger()
+    name = "mailgw"
+
+    def __init__(
+        self,
+        reactor: Any,
+        bindings: Sequence[Binding],
+        parts: Sequence[Part],
+        sessions_stop: Callable[[], Awaitable[None]],
+        run_as: RunAs,
+        observer: ILogObserver,
+    ) -> None:
+        self._reactor = reactor
+        self._bindings = bindings
+        self._parts = parts
+        self._sessions_stop = sessions_stop
+        self._run_as = run_as
+        self._observer = observer
+        self._ports: list[IListeningPort] = []
+        self._started: list[Part] = []
+        self._starting: Deferred[None] | None = None
+
+    def setServiceParent(self, parent: IServiceCollection) -> None:
+        """Tell twistd, through its Application, whom to run as and how to log: both stand in mailgw.toml."""
+        process = IProcess(parent, None)
+        if process is not None:
+            process.uid, process.gid = user_and_group(self._run_as)
+            parent.setComponent(ILogObserver, self._observer)  # type: ignore[attr-defined]
+        super().setServiceParent(parent)
+
+    def privilegedStartService(self) -> None:
+        """Bind every port while we may. Raises SystemExit with one line when one cannot be had."""
+        super().privilegedStartService()
+        try:
+            for binding in self._bindings:
+                self._ports.append(self._bind(binding))
+        except StartError as error:
+            sys.exit(f"mailgw: {error}")
+
+    def startService(self) -> None:
+        super().startService()
+        self._starting = Deferred.fromCoroutine(self._start())
+
+    async def _start(self) -> None:
+        try:
+            for part in self._parts:
+                self._started.append(part)
+                await _finished(part.start())
+        except Exception as error:
+            self._fail(f"{part.name}: {error}")
+            return
+        for port in self._ports:
+            port.startReading()  # type: ignore[attr-defined]
+            host: Any = port.getHost()
+            self.log.info("listening on {address}:{port}", event="listening", address=host.host, port=host.port)
+
+    def _fail(self, line: str) -> None:
+        """End the process: nothing was accepted yet."""
+        self.log.failure("cannot start: {line}", event="start_failed", line=line)
+        print(f"mailgw: {line}", file=sys.__stderr__)
+        core: IReactorCore = self._reactor
+        core.addSystemEventTrigger("after", "shutdown", _exit_with_error)
+        core.callWhenRunning(self._reactor.stop)
+
+    async def _stop(self) -> None:
+        if self._starting is not None:
+            await self._starting
+        for port in self._ports:
+            await _finished(port.stopListening())
+        await self._sessions_stop()
+        for part in reversed(self._started):
+            try:
+                await _finished(part.stop())
+            except Exception:
+                self.log.failure("stopping {part} failed", event="stop_failed", part=part.name)
+        self.log.info("stopped", event="stopped")
+
+    def stopService(self) -> Deferred[None]:
+        """Close the ports, let the sessions end within their grace, then stop the parts in reverse order."""
+        super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+    @property
+    def addresses(self) -> list[tuple[str, str, int]]:
+        """What is bound: key, address, port (the real one, where 0 was asked for)."""
+        hosts: list[Any] = [port.getHost() for port in self._ports]
+        return [(binding.key, host.host, host.port) for binding, host in zip(self._bindings, hosts, strict=True)]
+
+    def _bind(self, binding: Binding) -> IListeningPort:
+        reactor: IReactorTCP = self._reactor
+        if ":" in binding.address:
+            endpoint: Any = TCP6ServerEndpoint(reactor, binding.port, _BACKLOG, binding.address)
+        else:
+            endpoint = TCP4ServerEndpoint(reactor, binding.port, _BACKLOG, binding.address)
+        result: list[Any] = []
+        endpoint.listen(binding.factory).addBoth(result.append)  # TCP endpoints answer at once
+        port = result[0]
+        error = getattr(port, "value", None)
+        if error is not None:
+            reason = error.socketError.strerror if isinstance(error, CannotListenError) else error
+            raise StartError(
+                f"cannot listen on {binding.address} port {binding.port} ([{binding.key}] addresses): {reason}"
+            )
+        # Bound, not yet accepting: the kernel queues clients until the queue's store is open.
+        port.stopReading()
+        listening: IListeningPort = port
+        return listening
+
+
+def user_and_group(run_as: RunAs) -> tuple[int | None, int | None]:
+    """Look up whom to run as: only root can and must change. Raises StartError for a name that nobody has."""
+    if not run_as.user or os.geteuid() != 0:
+        return None, None
+    try:
+        user = pwd.getpwnam(run_as.user)
+    except KeyError:
+        raise StartError(
+            f"user: there is no user {run_as.user!r} here; make it (useradd --system {run_as.user}) or change the key"
+        ) from None
+    if not run_as.group:
+        return user.pw_uid, user.pw_gid
+    try:
+        return user.pw_uid, grp.getgrnam(run_as.group).gr_gid
+    except KeyError:
+        raise StartError(f"group: there is no group {run_as.group!r} here") from None
+
+
+async def _finished(result: Any) -> None:
+    if result is not None:
+        await result
+
+
+def _exit_with_error() -> None:
+    # twistd's own exit status is 0 after a reactor that ran; everything is stopped and flushed by now.
+    os._exit(1)
