@@ -1,0 +1,97 @@
+"""The OpenSPF suite for RFC 7208: 203 cases. Prints how many hold."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from mailgw.dns.interface import Answer, DnsFailure, MxRecord, Record, RecordType
+from mailgw.senderauth.spf import Spf
+
+SUITES = Path(os.environ.get("MAILGW_SUITES", Path(__file__).parents[2] / ".." / "shared" / "suites"))
+FILE = SUITES / "spf" / "rfc7208-tests.yml"
+
+try:
+    import yaml
+except ImportError:
+    yaml = None  # type: ignore[assignment]  # the tests are skipped then
+
+
+class SuiteResolver:
+    """DNS as the suite's `zonedata` has it: a list of {type: value} for each name, or the word TIMEOUT in it."""
+
+    def __init__(self, zonedata: dict[str, list[Any]]) -> None:
+        self.zone = {name.lower().rstrip("."): entries for name, entries in zonedata.items()}
+
+    async def lookup(self, name: str, type: RecordType) -> Answer:
+        entries = self.zone.get(name.lower())
+        for _ in range(10):
+            if entries is None:
+                return Answer(exists=False)
+            records = []
+            alias = None
+            for entry in entries:
+                if entry == "TIMEOUT":  # what no entry before it has
+                    if not records:
+                        raise DnsFailure(f"{type} {name}: no answer")
+                    break
+                if type in entry and entry[type] != "NONE":
+                    records.append(_record(type, entry[type]))
+                alias = entry.get("CNAME", alias)
+            # A name with SPF but no TXT serves the SPF value as TXT too.
+            if type == "TXT" and not any("TXT" in entry for entry in entries):
+                records = [_record("TXT", entry["SPF"]) for entry in entries if "SPF" in entry]
+            if records or alias is None:
+                return Answer(tuple(records))
+            entries = self.zone.get(alias.lower().rstrip("."))
+        return Answer()
+
+
+def _record(type: str, value: Any) -> Record:
+    if type == "TXT":
+        strings = [value] if isinstance(value, str) else value
+        return b"".join(s.encode("utf-8") for s in strings)
+    if type == "MX":
+        return MxRecord(value[0], value[1].rstrip("."))
+    return str(value).rstrip(".")
+
+
+class SpfSuiteTests(SynchronousTestCase):
+    if yaml is None:
+        skip = "PyYAML is not installed"
+    elif not FILE.exists():
+        skip = f"the OpenSPF suite is not there: {FILE}"
+
+    def test_suite(self) -> None:
+        total = 0
+        wrong = []
+        with FILE.open(encoding="utf-8") as file:
+            scenarios = [scenario for scenario in yaml.safe_load_all(file) if scenario]
+        for scenario in scenarios:
+            resolver = SuiteResolver(scenario["zonedata"])
+            for name, case in scenario["tests"].items():
+                total += 1
+                problem = self.problem(resolver, case)
+                if problem:
+                    wrong.append(f"{scenario['description']}: {name}: {problem}")
+        print(f"\n    SPF: {total - len(wrong)} of {total} cases of the OpenSPF suite hold")
+        if wrong:
+            self.fail("\n".join(wrong))
+        self.assertEqual(total, 203)
+
+    def problem(self, resolver: SuiteResolver, case: dict[str, Any]) -> str:
+        sender = case["mailfrom"] or f"postmaster@{case['helo']}"
+        local_part, _, domain = sender.rpartition("@")
+        check = Spf(resolver, "receiver.example").check(case["host"], local_part or "postmaster", domain, case["helo"])
+        outcome = self.successResultOf(Deferred.fromCoroutine(check))
+        expected = case["result"] if isinstance(case["result"], list) else [case["result"]]
+        if outcome.result not in expected:
+            return f"{outcome} is not {expected}"
+        explanation = case.get("explanation")
+        if explanation not in (None, "DEFAULT") and outcome.explanation != explanation:
+            return f"the explanation is {outcome.explanation!r}, not {explanation!r}"
+        return ""
