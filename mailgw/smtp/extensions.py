@@ -1,0 +1,38 @@
+"""What a server offers, and what it bears: extensions and limits."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+
+@frozen
+class Extensions:
+    """The service extensions that a server offers in its reply to EHLO.
+
+    `size` is the limit announced with SIZE in octets (RFC 1870), 0 for SIZE without a limit, None for no SIZE at all.
+    `auth` holds the SASL mechanisms in the order of preference; they are offered under TLS only (RFC 4954 4).
+    `dsn` (RFC 3461) makes RET, ENVID, NOTIFY and ORCPT known parameters.
+    """
+
+    size: int | None = None
+    pipelining: bool = True
+    eightbitmime: bool = True
+    smtputf8: bool = True
+    enhancedstatuscodes: bool = True
+    starttls: bool = False
+    auth: tuple[str, ...] = ()
+    dsn: bool = False
+
+
+@frozen
+class ServerLimits:
+    """Bounds on what a client sends, in octets, with the line's CRLF.
+
+    RFC 5321 4.5.3.1.4 wants at least 512 for a command line and 4.5.3.1.6 at least 1000 for a line of the message;
+    RFC 4954 4 wants 12288 for a line within AUTH.
+    """
+
+    command_line: int = 2048
+    auth_line: int = 12288
+    data_line: int = 4096
+    message_size: int = 50 * 1024 * 1024

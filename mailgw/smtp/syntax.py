@@ -1,0 +1,209 @@
+"""The arguments of commands (RFC 5321 4.1.1, 4.1.2): paths, parameters, xtext.
+
+Functions take the argument as text without control characters, and raise `Refuse` with the reply that says what is
+wrong with it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+
+from mailgw.mail.address import AddressError, Mailbox
+from mailgw.mail.reply import Refuse, Reply
+from mailgw.smtp.events import Hello, Mail, Rcpt
+from mailgw.smtp.extensions import Extensions
+
+MAX_HELLO = 255
+# RFC 3461 4.4 and 4.2
+MAX_ENVID = 100
+MAX_ORCPT = 500
+
+# RFC 5321 4.1.2: a path in angle brackets, in which a quoted string may hold a `>`. Possessive: linear on any input.
+_PATH = re.compile(r'<((?:[^"<>]|"(?:[^"\\]|\\.)*+")*+)>(?: +(.*))?')
+# RFC 5321 4.1.2 A-d-l: a source route, which "SHOULD be ignored" (4.1.1.3, appendix C).
+_SOURCE_ROUTE = re.compile(r"@[^:@,<>]++(?:,@[^:@,<>]++)*+:")
+# RFC 5321 4.1.2 esmtp-param; with SMTPUTF8 a value may hold non-ASCII (RFC 6531 3.3).
+_KEYWORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*+")
+_SIZE = re.compile(r"[0-9]{1,20}")
+_XTEXT = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})*+")
+_HEXCHAR = re.compile(r"\+([0-9A-F]{2})")
+_ADDRESS_TYPE = re.compile(r"[A-Za-z0-9-]+")
+_NOTIFY = frozenset({"SUCCESS", "FAILURE", "DELAY"})
+
+
+def hello(argument: str, esmtp: bool) -> Hello:
+    """The argument of EHLO or HELO: anything printable in ASCII; what to think of it is for others to decide."""
+    verb = "EHLO" if esmtp else "HELO"
+    if not argument:
+        raise _refuse(501, "5.5.4", f"Syntax: {verb} hostname")
+    if len(argument) > MAX_HELLO:
+        raise _refuse(501, "5.5.4", f"The name is longer than {MAX_HELLO} characters")
+    if not argument.isascii():
+        raise _refuse(501, "5.5.4", "The name is not ASCII: send the A-label form (RFC 5890)")
+    return Hello(esmtp, argument)
+
+
+def mail(argument: str, extensions: Extensions, message_size: int) -> Mail:
+    """The argument of MAIL: `FROM:<reverse-path>` and parameters."""
+    path, parameters = _path(argument, "MAIL FROM:<address>", "FROM:")
+    size: int | None = None
+    body = ret = envid = ""
+    smtputf8 = False
+    for keyword, value in _parameters(parameters) if parameters else ():
+        if keyword == "SIZE" and extensions.size is not None:
+            size = _size(value, message_size)
+        elif keyword == "BODY" and extensions.eightbitmime:
+            body = value.upper()
+            if body not in ("7BIT", "8BITMIME"):
+                raise _refuse(501, "5.5.4", "BODY is 7BIT or 8BITMIME")
+        elif keyword == "SMTPUTF8" and extensions.smtputf8:
+            smtputf8 = True
+            if value:
+                raise _refuse(501, "5.5.4", "SMTPUTF8 takes no value")
+        elif keyword == "AUTH" and extensions.auth:
+            # RFC 4954 5: who submitted the message elsewhere. Peers are not trusted with it: as good as AUTH=<>.
+            _xtext(keyword, value)
+        elif keyword == "RET" and extensions.dsn:
+            ret = value.upper()
+            if ret not in ("FULL", "HDRS"):
+                raise _refuse(501, "5.5.4", "RET is FULL or HDRS")
+        elif keyword == "ENVID" and extensions.dsn:
+            envid = _xtext(keyword, value, MAX_ENVID)
+        else:
+            raise _unknown_parameter("MAIL", keyword)
+    if not path:
+        return Mail(None, size, body, smtputf8, ret, envid)
+    mailbox = _mailbox(path, "5.1.7", smtputf8)
+    return Mail(mailbox, size, body, smtputf8, ret, envid)
+
+
+def rcpt(argument: str, extensions: Extensions, smtputf8: bool) -> Rcpt:
+    """The argument of RCPT: `TO:<forward-path>` and parameters. `smtputf8` is what MAIL said."""
+    path, parameters = _path(argument, "RCPT TO:<address>", "TO:")
+    notify: frozenset[str] = frozenset()
+    orcpt = ""
+    for keyword, value in _parameters(parameters) if parameters else ():
+        if keyword == "NOTIFY" and extensions.dsn:
+            notify = _notify(value)
+        elif keyword == "ORCPT" and extensions.dsn:
+            orcpt = _orcpt(value)
+        else:
+            raise _unknown_parameter("RCPT", keyword)
+    if not path:
+        raise _refuse(501, "5.1.3", "The null address <> is no recipient")
+    if path.lower() == "postmaster":  # RFC 5321 4.1.1.3
+        return Rcpt(Mailbox("postmaster", ""), notify, orcpt)
+    return Rcpt(_mailbox(path, "5.1.3", smtputf8), notify, orcpt)
+
+
+def xtext_decode(text: str) -> str:
+    """Undo xtext (RFC 3461 4). Raises ValueError for what is not xtext."""
+    if not _XTEXT.fullmatch(text):
+        raise ValueError("not xtext")
+    return _HEXCHAR.sub(lambda match: chr(int(match.group(1), 16)), text) if "+" in text else text
+
+
+def xtext_encode(text: str) -> str:
+    """Write ASCII text as xtext (RFC 3461 4)."""
+    return "".join(c if "!" <= c <= "~" and c not in "+=" else f"+{ord(c):02X}" for c in text)
+
+
+def base64_decode(text: str) -> bytes:
+    """Strict base64 (RFC 4648 4, RFC 4954 4). Raises ValueError."""
+    try:
+        return base64.b64decode(text.encode("ascii"), validate=True)
+    except (binascii.Error, UnicodeEncodeError):
+        raise ValueError("not base64") from None
+
+
+def _path(argument: str, usage: str, keyword: str) -> tuple[str, str]:
+    """Split into what stands in the angle brackets (without source route) and the parameters."""
+    head = argument[: len(keyword)]
+    if head != keyword and head.upper() != keyword:
+        raise _refuse(501, "5.5.4", f"Syntax: {usage}")
+    # RFC 5321 3.3 allows no space after the colon, but clients send it and most servers accept it.
+    rest = argument[len(keyword) :].lstrip(" ")
+    if not rest.startswith("<"):
+        raise _refuse(501, "5.5.4", f"The address must stand in angle brackets: {usage}")
+    match = _PATH.fullmatch(rest)
+    if match is None:
+        raise _refuse(501, "5.5.4", f"The address is malformed: {usage}")
+    path, parameters = match.groups()
+    if path.startswith("@"):
+        route = _SOURCE_ROUTE.match(path)
+        path = path[route.end() :] if route else path
+        if not path:
+            raise _refuse(501, "5.5.4", f"The address is malformed: {usage}")
+    return path, parameters or ""
+
+
+def _mailbox(path: str, status: str, smtputf8: bool) -> Mailbox:
+    if not smtputf8 and not path.isascii():
+        # RFC 6531 3.5
+        raise _refuse(553, "5.6.7", "A non-ASCII address needs SMTPUTF8 with MAIL")
+    try:
+        return Mailbox.parse(path)
+    except AddressError as error:
+        raise _refuse(501, status, f"Bad address syntax: {error}") from None
+
+
+def _parameters(text: str) -> list[tuple[str, str]]:
+    """Split `KEYWORD=value` pairs; keywords in upper case, each at most once (RFC 5321 4.1.2)."""
+    found: dict[str, str] = {}
+    for parameter in filter(None, text.split(" ")):
+        keyword, equals, value = parameter.partition("=")
+        if not _KEYWORD.fullmatch(keyword) or (equals and not value) or "=" in value:
+            shown = parameter[:80].encode("ascii", "replace").decode("ascii")
+            raise _refuse(501, "5.5.4", f"Malformed parameter {shown}")
+        keyword = keyword.upper()
+        if keyword in found:
+            raise _refuse(501, "5.5.4", f"Parameter {keyword[:80]} is given twice")
+        found[keyword] = value
+    return list(found.items())
+
+
+def _size(value: str, limit: int) -> int:
+    """RFC 1870 5: a message that is declared too large is refused at once (6.1)."""
+    if not _SIZE.fullmatch(value):
+        raise _refuse(501, "5.5.4", "SIZE is a number of octets")
+    size = int(value)
+    if size > limit:
+        raise _refuse(552, "5.3.4", f"The message is larger than {limit} octets")
+    return size
+
+
+def _xtext(keyword: str, value: str, limit: int = MAX_ORCPT) -> str:
+    try:
+        text = xtext_decode(value)
+    except ValueError:
+        text = ""
+    # RFC 3461 4.4: printable ASCII once decoded. A hidden CRLF would end up in a report's header.
+    if not text or len(value) > limit or not (text.isascii() and text.isprintable()):
+        raise _refuse(501, "5.5.4", f"{keyword} is xtext of printable characters, {limit} at most")
+    return text
+
+
+def _notify(value: str) -> frozenset[str]:
+    """RFC 3461 4.1: NEVER alone, or a list of the others."""
+    words = frozenset(value.upper().split(","))
+    if words != {"NEVER"} and not words <= _NOTIFY:
+        raise _refuse(501, "5.5.4", "NOTIFY is NEVER, or some of SUCCESS,FAILURE,DELAY")
+    return words
+
+
+def _orcpt(value: str) -> str:
+    """RFC 3461 4.2: `address-type;xtext`, given with the xtext undone."""
+    address_type, semicolon, address = value.partition(";")
+    if not semicolon or not _ADDRESS_TYPE.fullmatch(address_type):
+        raise _refuse(501, "5.5.4", "ORCPT is address-type;address")
+    return f"{address_type};{_xtext('ORCPT', address)}"
+
+
+def _unknown_parameter(verb: str, keyword: str) -> Refuse:
+    return _refuse(555, "5.5.4", f"{verb} parameter {keyword[:80]} is not known here")
+
+
+def _refuse(code: int, status: str, text: str) -> Refuse:
+    return Refuse(Reply(code, status, (text,)))
