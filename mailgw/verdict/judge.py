@@ -1,0 +1,146 @@
+"""The judge: has the sender authenticated and the filters run, and gets the verdict, within a time limit."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Sequence
+from typing import Any, ClassVar, Protocol
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from mailgw.filters.runner import RunResult
+from mailgw.filters.waiting import Finished, TimeLimit, limited, start
+from mailgw.mail.address import Mailbox
+from mailgw.mail.evidence import AuthResult, Evidence
+from mailgw.mail.message import Message
+from mailgw.mail.transaction import Client, Transaction
+from mailgw.mail.verdict import Verdict
+from mailgw.verdict.policy import Policy, decide
+
+
+class Findings(Protocol):
+    """What a check of sender authentication gives (`senderauth.results.Findings`)."""
+
+    @property
+    def auth(self) -> Sequence[AuthResult]: ...
+    @property
+    def evidence(self) -> Sequence[Evidence]: ...
+
+
+class Authenticator(Protocol):
+    """Sender authentication as the judge sees it. Its methods raise nothing."""
+
+    async def iprev(self, client: Client) -> Findings: ...
+    async def spf(self, client: Client, reverse_path: Mailbox | None) -> Findings: ...
+    async def dkim(self, message: Message) -> Findings: ...
+
+
+class Runner(Protocol):
+    """`filters.runner.FilterRunner`."""
+
+    async def run(self, transaction: Transaction) -> RunResult: ...
+
+
+Check = Finished[Findings] | Deferred[Findings]
+
+
+class Early:
+    """Checks that were started before the message was there, so that their DNS latency is hidden (design 5).
+
+    Whoever holds it hands it to `Judge.judge` or cancels it.
+    """
+
+    def __init__(self) -> None:
+        self._checks: list[Check] = []
+
+    def start(self, coroutine: Coroutine[Deferred[Any], Any, Findings]) -> None:
+        """Start one check more."""
+        self._checks.append(start(coroutine))
+
+    async def gather(self, transaction: Transaction) -> None:
+        """Wait for each check in turn, and append what it found to the transaction."""
+        for check in self._checks:
+            findings = check.value if isinstance(check, Finished) else await check
+            transaction.auth.extend(findings.auth)
+            transaction.evidence.extend(findings.evidence)
+
+    def cancel(self) -> None:
+        """The transaction ended without a message, or its time is over. Does nothing to checks that have ended."""
+        for check in self._checks:
+            if isinstance(check, Deferred):
+                check.addErrback(_ignore_cancelled)
+                check.cancel()
+        self._checks.clear()
+
+
+def _ignore_cancelled(failure: Failure) -> None:
+    failure.trap(CancelledError)
+
+
+class Judge:
+    """Judges transactions. It outlives them and keeps nothing about them."""
+
+    log: ClassVar[Logger] = Logger()
+
+    def __init__(
+        self, authenticator: Authenticator, runner: Runner, policy: Policy, clock: IReactorTime, time_limit: float
+    ) -> None:
+        """`time_limit` is for all checks of one message, in seconds."""
+        self._authenticator = authenticator
+        self._runner = runner
+        self._policy = policy
+        self._clock = clock
+        self._time_limit = time_limit
+
+    def begin(self, client: Client, reverse_path: Mailbox | None) -> Early | None:
+        """Start what needs no message. None for an authenticated user: whom we know needs no sender authentication,
+        and a client's home network would fail it."""
+        if client.identity:
+            return None
+        early = Early()
+        early.start(self._authenticator.iprev(client))
+        early.start(self._authenticator.spf(client, reverse_path))
+        return early
+
+    async def judge(self, transaction: Transaction, early: Early | None = None) -> Verdict:
+        """Append authentication results and evidence to the transaction, and give the verdict.
+
+        When the checks take longer than the time limit, the verdict is defer, with the evidence that came in time.
+        """
+        outbound = bool(transaction.client.identity)
+        if early is None:
+            early = self.begin(transaction.client, transaction.envelope.reverse_path)
+        defer = ""
+        try:
+            checked = start(self._check(transaction, early))
+            if isinstance(checked, Finished):
+                result = checked.value
+            else:
+                result = await limited(checked, self._time_limit, self._clock)
+            if result.deferring:
+                defer = f'failed, and set to on_error = "defer": {", ".join(result.deferring)}'
+        except TimeLimit:
+            defer = f"the checks took longer than {self._time_limit:g} s"
+            self._log_late(transaction)
+        finally:
+            if early is not None:
+                early.cancel()
+        return decide(transaction.evidence, self._policy, outbound=outbound, reference=transaction.id, defer=defer)
+
+    async def _check(self, transaction: Transaction, early: Early | None) -> RunResult:
+        if early is not None:
+            if transaction.message is not None:
+                early.start(self._authenticator.dkim(transaction.message))
+            await early.gather(transaction)
+        return await self._runner.run(transaction)
+
+    def _log_late(self, transaction: Transaction) -> None:
+        self.log.warn(
+            "checks of {transaction} took longer than {seconds} s",
+            event="checks_timeout",
+            seconds=self._time_limit,
+            transaction=transaction.id,
+            session=transaction.client.session_id,
+        )
