@@ -1,0 +1,252 @@
+"""What a DKIM-Signature field and a key record say (RFC 6376 3.5 and 3.6.1), read strictly enough to classify."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+
+from attrs import frozen
+
+from mailgw.mail.address import AddressError, ascii_domain
+from mailgw.mail.message import Field
+
+MAX_SIGNATURE = 8192
+MAX_KEY_RECORD = 8192
+MAX_SIGNED_FIELDS = 200
+# Clocks of senders are wrong by hours, not by days.
+CLOCK_SKEW = 36000
+
+_TAG_NAME = re.compile(rb"[A-Za-z][A-Za-z0-9_]*")
+_DOMAIN = re.compile(r"[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*")
+_FWS = re.compile(rb"[ \t\r\n]+")
+# Lines with nothing but space within a folded value (obsolete, RFC 5322 4.2), and controls: no signer writes them,
+# and dkimpy's patterns take quadratic time over them.
+_UNWANTED = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|(?<!\r)\n|\r\n[ \t]*(?=\r\n.)", re.S)
+
+
+class SignatureProblem(Exception):
+    """Why a signature cannot be verified: an RFC 8601 2.7.1 `result`, and a `reason` in plain words."""
+
+    def __init__(self, result: str, reason: str) -> None:
+        super().__init__(reason)
+        self.result = result
+        self.reason = reason
+
+
+@frozen
+class Signature:
+    """A DKIM-Signature field that can be verified with a key."""
+
+    name: bytes
+    """The field's name as written."""
+    unsigned: bytes
+    """Its value as received, with the value of b= taken out: what the signature covers (RFC 6376 3.7)."""
+    domain: str
+    selector: str
+    algorithm: str
+    identity: str
+    """The i= tag, or empty."""
+    canonicalization: tuple[str, str]
+    """Of header and body: `simple` or `relaxed`."""
+    signed: tuple[str, ...]
+    """The names in h=, in lower case."""
+    body_hash: bytes
+    data: bytes
+    """The b= tag, still in base64."""
+    length: int | None
+    """The l= tag: how many octets of the body are signed."""
+
+    @property
+    def key_name(self) -> str:
+        """The name of the key record in DNS (RFC 6376 3.6.2.1, in A-labels: RFC 8616 5)."""
+        return f"{self.selector}._domainkey.{ascii_domain(self.domain)}"
+
+
+@frozen
+class Key:
+    """A key record that may verify mail."""
+
+    type: str
+    record: bytes
+    testing: bool
+    strict: bool
+    """The flag `s`: the domain of i= must be that of d= exactly."""
+
+
+def parse_tags(value: bytes) -> dict[str, bytes]:
+    """Take a tag-list (RFC 6376 3.2). Raises ValueError. Space around names and values is taken off."""
+    tags: dict[str, bytes] = {}
+    specs = value.split(b";")
+    if not specs[-1].strip():
+        specs.pop()
+    for spec in specs:
+        name, equals, content = spec.partition(b"=")
+        name = name.strip()
+        if not equals or not _TAG_NAME.fullmatch(name):
+            raise ValueError("the field is not a list of tag=value")
+        tag = name.decode("ascii")
+        if tag in tags:
+            raise ValueError(f"the tag {tag}= is there twice")
+        tags[tag] = content.strip()
+    return tags
+
+
+def describe(field: Field) -> dict[str, str]:
+    """Give the tags a, b, d, i and s of a signature as text, as far as they can be read: for the report of it."""
+    found: dict[str, str] = {}
+    for spec in field.raw[:MAX_SIGNATURE].partition(b":")[2].split(b";"):
+        name, _, content = spec.partition(b"=")
+        tag = name.strip().decode("ascii", "replace")
+        if tag in ("a", "b", "d", "i", "s"):
+            found.setdefault(tag, _FWS.sub(b"", content).decode("utf-8", "replace"))
+    return found
+
+
+def parse_signature(field: Field, now: float) -> Signature:
+    """Take a DKIM-Signature field; `now` is the wall clock. Raises SignatureProblem."""
+    value = field.raw.partition(b":")[2]
+    if len(value) > MAX_SIGNATURE:
+        raise SignatureProblem("neutral", f"the signature field is longer than {MAX_SIGNATURE} octets")
+    if _UNWANTED.search(value):
+        raise SignatureProblem("neutral", "the signature field holds control characters or empty lines")
+    try:
+        tags = parse_tags(value)
+    except ValueError as error:
+        raise SignatureProblem("neutral", str(error)) from None
+    for tag in ("v", "a", "b", "bh", "d", "h", "s"):
+        if not tags.get(tag):
+            raise SignatureProblem("neutral", f"the tag {tag}= is missing")
+    try:
+        domain, selector, identity = _text(tags, "d").lower(), _text(tags, "s").lower(), _text(tags, "i")
+    except UnicodeDecodeError:
+        raise SignatureProblem("neutral", "d=, s= or i= is not UTF-8") from None
+    _check_names(domain, selector, identity)
+    if "from" not in (signed := _signed_fields(tags["h"])):
+        # RFC 6376 5.4: a signature that does not cover From says nothing about the author.
+        raise SignatureProblem("permerror", "the From field is not signed")
+    _check_times(tags, now)
+    _base64(tags, "b")
+    return Signature(
+        name=field.name.encode("ascii"),
+        unsigned=_without_signature(value),
+        domain=domain,
+        selector=selector,
+        algorithm=_algorithm(tags),
+        identity=identity,
+        canonicalization=_canonicalization(tags),
+        signed=signed,
+        body_hash=_base64(tags, "bh"),
+        data=_FWS.sub(b"", tags["b"]),
+        length=_number(tags, "l"),
+    )
+
+
+def parse_key(signature: Signature, record: bytes) -> Key:
+    """Take the key record; raise SignatureProblem when it may not verify this signature (RFC 6376 6.1.2)."""
+    if len(record) > MAX_KEY_RECORD:
+        raise SignatureProblem("permerror", f"the key record is longer than {MAX_KEY_RECORD} octets")
+    try:
+        tags = parse_tags(record)
+    except ValueError:
+        raise SignatureProblem("permerror", "the key record is not a list of tag=value") from None
+    if tags.get("v", b"DKIM1") != b"DKIM1" or "p" not in tags:
+        raise SignatureProblem("permerror", "the key record is not one of DKIM")
+    if not tags["p"]:
+        raise SignatureProblem("permerror", "the key was revoked")
+    type = tags.get("k", b"rsa").decode("ascii", "replace")
+    if type != signature.algorithm.partition("-")[0]:
+        raise SignatureProblem("permerror", f"the key is not one for {signature.algorithm}")
+    if "h" in tags and b"sha256" not in _list(tags["h"]):
+        raise SignatureProblem("permerror", "the key does not allow sha256")
+    if "s" in tags and not {b"*", b"email"} & set(_list(tags["s"])):
+        raise SignatureProblem("permerror", "the key is not one for mail")
+    flags = _list(tags.get("t", b""))
+    key = Key(type, record, testing=b"y" in flags, strict=b"s" in flags)
+    if key.strict and signature.identity and signature.identity.rpartition("@")[2].lower() != signature.domain:
+        raise SignatureProblem("permerror", "the key does not allow a subdomain in i=")
+    return key
+
+
+def _text(tags: dict[str, bytes], tag: str) -> str:
+    return _FWS.sub(b"", tags.get(tag, b"")).decode("utf-8")
+
+
+def _list(value: bytes) -> list[bytes]:
+    return [item.strip() for item in value.split(b":")]
+
+
+def _check_names(domain: str, selector: str, identity: str) -> None:
+    try:
+        valid = _DOMAIN.fullmatch(ascii_domain(domain)) and _DOMAIN.fullmatch(selector)
+    except AddressError:
+        valid = None
+    if not valid:
+        raise SignatureProblem("neutral", "d= or s= is not a domain name")
+    if identity:
+        host = identity.rpartition("@")[2].lower()
+        if "@" not in identity or not (host == domain or host.endswith("." + domain)):
+            raise SignatureProblem("permerror", "the domain of i= is not in that of d=")
+
+
+def _signed_fields(value: bytes) -> tuple[str, ...]:
+    names = [name.decode("ascii", "replace").lower() for name in _list(value)]
+    if len(names) > MAX_SIGNED_FIELDS:
+        raise SignatureProblem("neutral", f"more than {MAX_SIGNED_FIELDS} fields are signed")
+    return tuple(names)
+
+
+def _check_times(tags: dict[str, bytes], now: float) -> None:
+    signed, expires = _number(tags, "t"), _number(tags, "x")
+    if signed is not None and signed > now + CLOCK_SKEW:
+        raise SignatureProblem("policy", "the signature is dated in the future")
+    if expires is not None and expires < now:
+        raise SignatureProblem("policy", "the signature has expired")
+    if signed is not None and expires is not None and expires < signed:
+        raise SignatureProblem("neutral", "x= is before t=")
+
+
+def _algorithm(tags: dict[str, bytes]) -> str:
+    if tags["v"] != b"1":
+        raise SignatureProblem("neutral", "the version is not 1")
+    if b"dns/txt" not in _list(tags.get("q", b"dns/txt")):
+        raise SignatureProblem("neutral", "the key is not to be had from DNS")
+    algorithm = tags["a"].decode("ascii", "replace")
+    if algorithm == "rsa-sha1":
+        raise SignatureProblem("policy", "rsa-sha1 is no longer accepted (RFC 8301)")
+    if algorithm not in ("rsa-sha256", "ed25519-sha256"):
+        raise SignatureProblem("neutral", "the algorithm is unknown")
+    return algorithm
+
+
+def _canonicalization(tags: dict[str, bytes]) -> tuple[str, str]:
+    header, _, body = tags.get("c", b"simple/simple").decode("ascii", "replace").partition("/")
+    body = body or "simple"
+    if header not in ("simple", "relaxed") or body not in ("simple", "relaxed"):
+        raise SignatureProblem("neutral", "the canonicalization is unknown")
+    return header, body
+
+
+def _number(tags: dict[str, bytes], tag: str) -> int | None:
+    if tag not in tags:
+        return None
+    if not tags[tag].isdigit() or len(tags[tag]) > 76:  # RFC 6376 3.5: l= may have 76 digits
+        raise SignatureProblem("neutral", f"{tag}= is not a number")
+    return int(tags[tag])
+
+
+def _base64(tags: dict[str, bytes], tag: str) -> bytes:
+    try:
+        return base64.b64decode(_FWS.sub(b"", tags[tag]), validate=True)
+    except binascii.Error:
+        raise SignatureProblem("neutral", f"{tag}= is not base64") from None
+
+
+def _without_signature(value: bytes) -> bytes:
+    """Take out the value of b= with the space around it (RFC 6376 3.7)."""
+    specs = value.split(b";")
+    for n, spec in enumerate(specs):
+        name, _, _ = spec.partition(b"=")
+        if name.strip() == b"b":
+            specs[n] = name + b"="
+    return b";".join(specs)
