@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
@@ -9,6 +10,10 @@ from attrs import frozen
 
 from mailgw.mail.message import Content
 from mailgw.queue.item import Delivery, DeliveryId, QueuedMessage
+
+
+class QueueUnusable(Exception):
+    """The queue cannot be opened as things are; the text names the place and says what to do."""
 
 
 @frozen
@@ -58,7 +63,7 @@ class QueueStore(Protocol):
     """Durable memory of what was accepted. Every method raises TemporaryFailure when the storage fails."""
 
     async def open(self) -> None:
-        """Make it ready; remove files that no row holds."""
+        """Make it ready; remove files that no row holds. Raises QueueUnusable when only a person can help."""
         ...
 
     async def close(self) -> None:
@@ -78,12 +83,25 @@ class QueueStore(Protocol):
         """
         ...
 
-    async def due(self, before: float, limit: int, skip: Collection[DeliveryId] = ()) -> Sequence[Delivery]:
-        """Give the deliveries that are due before that time, earliest first, without those in `skip`."""
+    async def due(
+        self,
+        before: float,
+        limit: int,
+        skip: Collection[DeliveryId] = (),
+        *,
+        since: float = -math.inf,
+        destination: str | None = None,
+        without: Collection[str] = (),
+    ) -> Sequence[Delivery]:
+        """Give the deliveries that are due from `since` to `before` (both included), earliest first.
+
+        Leaves out those in `skip`. With `destination` (a Destination as text) gives only those for it; with
+        `without` none for these: so a long backlog for one destination is passed over without being read.
+        """
         ...
 
-    async def next_due(self) -> float | None:
-        """Give the earliest due time, or None when the queue is empty."""
+    async def next_due(self, after: float = -math.inf) -> float | None:
+        """Give the earliest due time behind `after`, or None when there is none."""
         ...
 
     async def message(self, message_id: str) -> QueuedMessage | None: ...

@@ -1,0 +1,116 @@
+"""A QueueStore in memory: for tests, and to see what the interface asks for in the fewest lines."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+
+from mailgw.mail.message import BytesContent, Content
+from mailgw.mail.reply import TemporaryFailure
+from mailgw.queue.item import Delivery, DeliveryId, QueuedMessage
+from mailgw.queue.store import ContentWriter, Entry, QueueSize, Settlement
+
+
+class MemoryContentWriter:
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+
+    async def write(self, data: bytes) -> None:
+        self._pieces.append(data)
+
+    async def finish(self) -> Content:
+        return BytesContent(b"".join(self._pieces))
+
+    async def abort(self) -> None:
+        self._pieces.clear()
+
+
+class MemoryStore:
+    """Holds everything in two dictionaries. While `broken` is not empty, everything fails with it as the cause."""
+
+    def __init__(self) -> None:
+        self.broken = ""
+        self._messages: dict[str, QueuedMessage] = {}
+        self._deliveries: dict[DeliveryId, Delivery] = {}
+
+    async def open(self) -> None:
+        self._check()
+
+    async def close(self) -> None:
+        pass
+
+    def new_content(self, message_id: str) -> ContentWriter:
+        self._check()
+        return MemoryContentWriter()
+
+    async def put(self, entry: Entry) -> None:
+        self._check()
+        self._add(entry)
+
+    async def settle(self, settlements: Sequence[Settlement], reports: Sequence[Entry] = ()) -> None:
+        self._check()
+        for report in reports:
+            self._add(report)
+        for settlement in settlements:
+            if settlement.retry is None:
+                self._deliveries.pop(settlement.id, None)
+            elif settlement.id in self._deliveries:
+                self._deliveries[settlement.id] = settlement.retry
+        held = {message_id for message_id, _ in self._deliveries} if settlements else set()
+        for message_id in {settlement.id[0] for settlement in settlements} - held:
+            self._messages.pop(message_id, None)
+
+    async def due(
+        self,
+        before: float,
+        limit: int,
+        skip: Collection[DeliveryId] = (),
+        *,
+        since: float = -math.inf,
+        destination: str | None = None,
+        without: Collection[str] = (),
+    ) -> Sequence[Delivery]:
+        self._check()
+        found = [
+            delivery
+            for key, delivery in self._deliveries.items()
+            if since <= delivery.due <= before
+            and key not in skip
+            and (destination is None or str(delivery.destination) == destination)
+            and (not without or str(delivery.destination) not in without)
+        ]
+        found.sort(key=lambda delivery: delivery.due)
+        return found[:limit]
+
+    async def next_due(self, after: float = -math.inf) -> float | None:
+        self._check()
+        return min((delivery.due for delivery in self._deliveries.values() if delivery.due > after), default=None)
+
+    async def message(self, message_id: str) -> QueuedMessage | None:
+        self._check()
+        return self._messages.get(message_id)
+
+    async def entries(self, limit: int, after: str = "") -> Sequence[Entry]:
+        self._check()
+        return [
+            Entry(
+                self._messages[key], tuple(self._deliveries[id_] for id_ in sorted(self._deliveries) if id_[0] == key)
+            )
+            for key in sorted(key for key in self._messages if key > after)[:limit]
+        ]
+
+    async def size(self) -> QueueSize:
+        self._check()
+        return QueueSize(len(self._messages), len(self._deliveries))
+
+    def _check(self) -> None:
+        if self.broken:
+            raise TemporaryFailure(self.broken)
+
+    def _add(self, entry: Entry) -> None:
+        if entry.message.id in self._messages:
+            raise ValueError(f"{entry.message.id} is in the queue already")
+        if not entry.deliveries:
+            raise ValueError(f"{entry.message.id} has no delivery: it would stay forever")
+        self._messages[entry.message.id] = entry.message
+        self._deliveries.update((delivery.id, delivery) for delivery in entry.deliveries)

@@ -1,0 +1,156 @@
+"""Reading the queue's database: shared by the store and by the command line. Every function blocks."""
+
+from __future__ import annotations
+
+import io
+import json
+import sqlite3
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from attrs import frozen
+from twisted.logger import Logger
+
+from mailgw.mail.message import MAX_HEADER, BytesContent, Content, FileContent, head_of
+from mailgw.queue.codec import DeliveryRow, decode_delivery, decode_message
+from mailgw.queue.item import Delivery, DeliveryId, QueuedMessage
+from mailgw.queue.schema import open_reader
+from mailgw.queue.store import Entry, QueueSize
+
+_DELIVERY = "message_id, number, due, destination, expires, attempts, recipient, last"
+
+_log = Logger()
+
+
+@frozen
+class RowContent(FileContent):
+    """Content in a row that a listing leaves in the database; `path` is the queue's directory."""
+
+    message_id: str = ""
+
+    def open(self) -> BinaryIO:
+        """Raises FileNotFoundError when the message has left the queue."""
+        connection = open_reader(Path(self.path))
+        try:
+            row = connection.execute("SELECT content FROM messages WHERE id = ?", (self.message_id,)).fetchone()
+        finally:
+            connection.close()
+        if row is None:
+            raise FileNotFoundError(f"{self.message_id} is no longer in the queue")
+        return io.BytesIO(row[0])
+
+
+def read_due(
+    connection: sqlite3.Connection,
+    before: float,
+    limit: int,
+    skip: Collection[DeliveryId],
+    since: float,
+    destination: str | None,
+    without: Collection[str],
+) -> list[Delivery]:
+    """As QueueStore.due. A row that cannot be read is logged and passed over: it must not stop the others."""
+    query = f"SELECT {_DELIVERY} FROM deliveries WHERE due BETWEEN ? AND ?"
+    values: list[float | str] = [since, before]
+    if destination is not None:
+        query += " AND destination = ?"
+        values.append(destination)
+    if without:
+        query += " AND destination NOT IN (SELECT value FROM json_each(?))"
+        values.append(json.dumps(list(without)))
+    found: list[Delivery] = []
+    cursor = connection.execute(query + " ORDER BY due", values)
+    try:
+        for row in cursor:
+            if (row[0], row[1]) in skip:
+                continue
+            delivery = _delivery(row)
+            if delivery is not None:
+                found.append(delivery)
+            if len(found) >= limit:
+                break
+    finally:
+        cursor.close()  # ends the read transaction: an open one keeps the log from being used again
+    return found
+
+
+def read_next_due(connection: sqlite3.Connection, after: float) -> float | None:
+    row = connection.execute("SELECT due FROM deliveries WHERE due > ? ORDER BY due LIMIT 1", (after,)).fetchone()
+    return None if row is None else row[0]
+
+
+def read_message(
+    connection: sqlite3.Connection, content_path: Callable[[str], Path], message_id: str
+) -> QueuedMessage | None:
+    row = connection.execute(
+        "SELECT info, prefix, content, size, head FROM messages LEFT JOIN content_files ON message_id = id"
+        " WHERE id = ?",
+        (message_id,),
+    ).fetchone()
+    if row is None:
+        return None
+    info, prefix, data, size, head = row
+    content: Content
+    if data is not None:
+        content, head = BytesContent(data), head_of(data)
+    else:
+        content = FileContent(str(content_path(message_id)), size)
+    return decode_message(message_id, info, prefix, content, head)
+
+
+def read_entries(
+    connection: sqlite3.Connection, directory: Path, content_path: Callable[[str], Path], limit: int, after: str
+) -> list[Entry]:
+    """As QueueStore.entries. Heads are read, contents are not."""
+    connection.execute("BEGIN")  # one view of the queue: a message that leaves it meanwhile is here whole
+    try:
+        rows = connection.execute(
+            f"SELECT id, info, prefix, length(content), substr(content, 1, {MAX_HEADER}), size, head"
+            " FROM messages LEFT JOIN content_files ON message_id = id WHERE id > ? ORDER BY id LIMIT ?",
+            (after, limit),
+        ).fetchall()
+        deliveries = [read_deliveries(connection, row[0]) for row in rows]
+    finally:
+        connection.execute("COMMIT")
+    entries = []
+    for (message_id, info, prefix, inline_size, start, size, head), ways in zip(rows, deliveries, strict=True):
+        content: Content
+        if inline_size is not None:
+            content, head = RowContent(str(directory), inline_size, message_id), head_of(start)
+        else:
+            content = FileContent(str(content_path(message_id)), size)
+        entries.append(Entry(decode_message(message_id, info, prefix, content, head), ways))
+    return entries
+
+
+def read_deliveries(connection: sqlite3.Connection, message_id: str) -> tuple[Delivery, ...]:
+    rows = connection.execute(
+        f"SELECT {_DELIVERY} FROM deliveries WHERE message_id = ? ORDER BY number", (message_id,)
+    ).fetchall()
+    return tuple(decode_delivery(row) for row in rows)
+
+
+def read_size(connection: sqlite3.Connection) -> QueueSize:
+    return QueueSize(
+        connection.execute("SELECT count(*) FROM messages").fetchone()[0],
+        connection.execute("SELECT count(*) FROM deliveries").fetchone()[0],
+    )
+
+
+def read_content_files(connection: sqlite3.Connection) -> Sequence[str]:
+    return [message_id for (message_id,) in connection.execute("SELECT message_id FROM content_files")]
+
+
+def _delivery(row: DeliveryRow) -> Delivery | None:
+    try:
+        return decode_delivery(row)
+    except (ValueError, TypeError, IndexError) as error:
+        _log.error(
+            "delivery {number} of {transaction} cannot be read from the queue: {reason}",
+            event="unreadable_delivery",
+            transaction=row[0],
+            number=row[1],
+            reason=str(error),
+        )
+        return None

@@ -1,0 +1,200 @@
+"""The embedded queue: one SQLite database with envelopes, contents and state, written with group commit."""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
+
+from attrs import frozen
+from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
+from twisted.logger import Logger
+
+from mailgw.mail.message import BytesContent, FileContent
+from mailgw.mail.reply import TemporaryFailure
+from mailgw.operation.threads import Pool
+from mailgw.queue import reading
+from mailgw.queue.codec import encode_delivery, encode_message
+from mailgw.queue.content import ContentFiles, SpillingWriter
+from mailgw.queue.disk import DirectoryLock, FreeSpace, make_directory, refuse_network, sync_directory
+from mailgw.queue.item import Delivery, DeliveryId, QueuedMessage
+from mailgw.queue.schema import open_database, open_reader
+from mailgw.queue.store import ContentWriter, Entry, QueueSize, QueueUnusable, Settlement
+from mailgw.queue.writer import Change, Writer
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_CONTENT = "content"
+# Threads that write content files: as many senders of large messages go on at the same time.
+_DISK_THREADS = 4
+
+
+@frozen
+class _Opened:
+    lock: DirectoryLock
+    writer: Writer
+    reader: sqlite3.Connection
+
+
+class SqliteStore:
+    """A QueueStore in a directory of its own: `queue.db`, and `content/` for contents over `inline_size` octets.
+
+    One process holds it at a time. Below `minimum_free` octets of free disk nothing new is accepted; settling goes on.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        directory: Path | str,
+        reactor: IReactorFromThreads,
+        *,
+        inline_size: int,
+        minimum_free: int,
+        clock: IReactorTime,
+        files: ContentFiles | None = None,
+    ) -> None:
+        self._directory = Path(directory)
+        self._reactor = reactor
+        self._inline_size = inline_size
+        self._files = files or ContentFiles(self._directory / _CONTENT)
+        self._space = FreeSpace(self._directory, minimum_free, clock)
+        self._disk = Pool(reactor, "queue-disk", _DISK_THREADS)
+        self._reading = Pool(reactor, "queue-read", 1)
+        self._opened: _Opened | None = None
+
+    async def open(self) -> None:
+        self._disk.start()
+        self._reading.start()
+        try:
+            self._opened = await self._disk.run(self._open)
+        except (OSError, sqlite3.Error) as error:
+            self._stop_threads()
+            raise QueueUnusable(f"cannot open the queue in {self._directory}: {error}") from error
+        except BaseException:
+            self._stop_threads()
+            raise
+        self._opened.writer.start()
+
+    async def close(self) -> None:
+        opened, self._opened = self._opened, None
+        if opened is None:
+            return
+        await opened.writer.stop()
+        self._stop_threads()
+        opened.reader.close()
+        opened.lock.release()
+
+    def new_content(self, message_id: str) -> ContentWriter:
+        self._space.check()
+        return SpillingWriter(self._files, self._disk, message_id, self._inline_size)
+
+    async def put(self, entry: Entry) -> None:
+        self._space.check()
+        change = Change()
+        self._add(change, entry)
+        await self._writer.submit(change)
+
+    async def settle(self, settlements: Sequence[Settlement], reports: Sequence[Entry] = ()) -> None:
+        change = Change()
+        for settlement in settlements:
+            if settlement.retry is None:
+                change.gone.append(settlement.id)
+            else:
+                change.retries.append(encode_delivery(settlement.retry))
+        for report in reports:
+            self._add(change, report)
+        await self._writer.submit(change)
+
+    async def due(
+        self,
+        before: float,
+        limit: int,
+        skip: Collection[DeliveryId] = (),
+        *,
+        since: float = -math.inf,
+        destination: str | None = None,
+        without: Collection[str] = (),
+    ) -> Sequence[Delivery]:
+        # Copies: the caller's sets go on changing while a thread looks into them.
+        return await self._read(reading.read_due, before, limit, frozenset(skip), since, destination, tuple(without))
+
+    async def next_due(self, after: float = -math.inf) -> float | None:
+        return await self._read(reading.read_next_due, after)
+
+    async def message(self, message_id: str) -> QueuedMessage | None:
+        return await self._read(reading.read_message, self._files.path, message_id)
+
+    async def entries(self, limit: int, after: str = "") -> Sequence[Entry]:
+        return await self._read(reading.read_entries, self._directory, self._files.path, limit, after)
+
+    async def size(self) -> QueueSize:
+        return await self._read(reading.read_size)
+
+    @property
+    def _writer(self) -> Writer:
+        if self._opened is None:
+            raise TemporaryFailure("queue: it is not open")
+        return self._opened.writer
+
+    def _add(self, change: Change, entry: Entry) -> None:
+        queued = entry.message
+        if not entry.deliveries:
+            raise ValueError(f"{queued.id} has no delivery: it would stay forever")
+        content = queued.message.content
+        info, prefix = encode_message(queued)
+        data: bytes | None = None
+        if isinstance(content, BytesContent):
+            data = content.data
+        elif type(content) is FileContent and content.path == str(self._files.path(queued.id)):
+            change.content_files.append((queued.id, content.size, queued.message.head))
+        else:
+            raise ValueError(f"the content of {queued.id} does not come from this queue's new_content")
+        change.messages.append((queued.id, info, prefix, data))
+        change.deliveries += map(encode_delivery, entry.deliveries)
+
+    async def _read(
+        self, work: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        if self._opened is None:
+            raise TemporaryFailure("queue: it is not open")
+        try:
+            return await self._reading.run(work, self._opened.reader, *args, **kwargs)
+        except (sqlite3.Error, OSError) as error:
+            raise TemporaryFailure(f"queue: {error}") from error
+
+    def _open(self) -> _Opened:
+        """Runs in a thread."""
+        refuse_network(self._directory)
+        make_directory(self._directory)
+        make_directory(self._files.directory)
+        lock = DirectoryLock(self._directory)
+        try:
+            connection = open_database(self._directory)
+            try:
+                sync_directory(self._directory)
+                self._remove_orphans(connection)
+                reader = open_reader(self._directory)
+            except BaseException:
+                connection.close()
+                raise
+        except BaseException:
+            lock.release()
+            raise
+        return _Opened(lock, Writer(self._reactor, connection, self._files.remove), reader)
+
+    def _remove_orphans(self, connection: sqlite3.Connection) -> None:
+        """A crash between a content file and its commit leaves the file; one behind a last settlement too."""
+        held = frozenset(reading.read_content_files(connection))
+        orphans = [name for name in self._files.names() if name not in held and name.isalnum() and name.isascii()]
+        for name in orphans:
+            self._files.remove(name)
+        if orphans:
+            self.log.info("removed {count} contents without a message", event="orphans_removed", count=len(orphans))
+
+    def _stop_threads(self) -> None:
+        self._disk.stop()
+        self._reading.stop()

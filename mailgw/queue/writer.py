@@ -1,0 +1,218 @@
+"""The one thread that writes the database: it takes all that waits and commits it as one transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import lru_cache
+from itertools import chain, islice
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any
+
+from attrs import Factory, define
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorFromThreads
+from twisted.logger import Logger
+
+from mailgw.mail.reply import TemporaryFailure
+from mailgw.queue.codec import DeliveryRow, MessageRow
+from mailgw.queue.item import DeliveryId
+
+# Changes in one transaction at most: bounds the time that the first of them waits, and what a retry repeats.
+_BATCH = 256
+# Rows in one statement at most. Each step of SQLite gives up the interpreter's lock and waits to get it back, behind
+# a busy reactor thread up to sys.getswitchinterval() (5 ms): so few steps count for more than anything else here.
+ROWS = 32
+
+
+@define
+class Change:
+    """One call of `put` or `settle`, as rows. All of it is written, or nothing."""
+
+    messages: list[MessageRow] = Factory(list)
+    content_files: list[tuple[str, int, bytes]] = Factory(list)
+    """message_id, size, head."""
+    deliveries: list[DeliveryRow] = Factory(list)
+    retries: list[DeliveryRow] = Factory(list)
+    gone: list[DeliveryId] = Factory(list)
+    done: Deferred[None] = Factory(Deferred)
+
+
+class Writer:
+    """Group commit. While the disk syncs one transaction the next one gathers, so a busy queue syncs seldom."""
+
+    log = Logger()
+
+    def __init__(
+        self,
+        reactor: IReactorFromThreads,
+        connection: sqlite3.Connection,
+        remove_content: Callable[[str], None],
+    ) -> None:
+        """`remove_content` is called in the writer's thread with the id of each message that went with its file."""
+        self._reactor: Any = reactor
+        self._connection = connection
+        self._remove_content = remove_content
+        self._waiting: SimpleQueue[Change | None] = SimpleQueue()
+        self._stopped: Deferred[None] | None = None
+        self._thread = Thread(target=self._run, name="queue-writer", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def submit(self, change: Change) -> Deferred[None]:
+        """Fires when it is durable; fails with TemporaryFailure when the storage fails."""
+        if self._stopped is not None:
+            raise TemporaryFailure("queue: it is closed")
+        self._waiting.put(change)
+        return change.done
+
+    def stop(self) -> Deferred[None]:
+        """Write what waits, close the connection, end the thread."""
+        if self._stopped is None:
+            self._stopped = Deferred()
+            self._waiting.put(None)
+        return self._stopped
+
+    # In the thread.
+
+    def _run(self) -> None:
+        stopping = False
+        while not stopping:
+            # One thread takes, so what qsize counted is there.
+            batch = [self._waiting.get(), *(self._waiting.get() for _ in range(min(self._waiting.qsize(), _BATCH)))]
+            changes = [change for change in batch if change is not None]
+            stopping = len(changes) < len(batch)
+            if changes:
+                results, removed = self._write(changes)
+                self._reactor.callFromThread(_finish, results)
+                self._remove(removed)
+        try:
+            self._connection.close()
+        finally:
+            self._reactor.callFromThread(self._end)
+
+    def _end(self) -> None:
+        self._thread.join()
+        if self._stopped is not None:
+            self._stopped.callback(None)
+
+    def _write(self, changes: Sequence[Change]) -> tuple[list[tuple[Change, Exception | None]], list[str]]:
+        """Commit together; when that fails each alone, so that none fails for its neighbour's sake."""
+        try:
+            return [(change, None) for change in changes], self._commit(changes)
+        except Exception as error:
+            if len(changes) == 1:
+                return [(changes[0], _as_failure(error))], []
+        results: list[tuple[Change, Exception | None]] = []
+        removed: list[str] = []
+        for change in changes:
+            try:
+                removed += self._commit([change])
+                results.append((change, None))
+            except Exception as error:
+                results.append((change, _as_failure(error)))
+        return results, removed
+
+    def _commit(self, changes: Sequence[Change]) -> list[str]:
+        connection = self._connection
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            removed = _apply(connection, changes)
+            connection.execute("COMMIT")
+        except BaseException:
+            # SQLite has rolled back by itself after some errors (disk full, I/O), not after others.
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        return removed
+
+    def _remove(self, message_ids: Sequence[str]) -> None:
+        """Behind the commit: a crash in between leaves a file without a row, which `open` removes."""
+        for message_id in message_ids:
+            try:
+                self._remove_content(message_id)
+            except OSError as error:
+                self.log.warn(
+                    "the content file of {transaction} stays until the next start: {reason}",
+                    event="content_not_removed",
+                    transaction=message_id,
+                    reason=str(error),
+                )
+
+
+def _finish(results: list[tuple[Change, Exception | None]]) -> None:
+    for change, error in results:
+        if error is None:
+            change.done.callback(None)
+        else:
+            change.done.errback(error)
+
+
+def _as_failure(error: Exception) -> Exception:
+    """Tell trouble with the storage (disk full, I/O, corruption) from our own bugs, which stay what they are."""
+    if isinstance(error, (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError)):
+        return error
+    if isinstance(error, (sqlite3.Error, OSError)):
+        return TemporaryFailure(f"queue: {error}")
+    return error
+
+
+def _apply(connection: sqlite3.Connection, changes: Sequence[Change]) -> list[str]:
+    """Write the rows; give the ids of the messages that went and had a content file."""
+    _insert(connection, "messages", 4, [row for change in changes for row in change.messages])
+    _insert(connection, "content_files", 3, [row for change in changes for row in change.content_files])
+    _insert(connection, "deliveries", 8, [row for change in changes for row in change.deliveries])
+    retries = [row for change in changes for row in change.retries]
+    if retries:
+        connection.executemany(
+            "UPDATE deliveries SET due = ?3, destination = ?4, expires = ?5, attempts = ?6, recipient = ?7, last = ?8"
+            " WHERE message_id = ?1 AND number = ?2",
+            retries,
+        )
+    gone = [key for change in changes for key in change.gone]
+    return _delete(connection, gone) if gone else []
+
+
+def _insert(connection: sqlite3.Connection, table: str, columns: int, rows: Sequence[tuple[Any, ...]]) -> None:
+    for chunk in _chunks(rows):
+        connection.execute(
+            f"INSERT INTO {table} VALUES {_places(len(chunk), columns)}", list(chain.from_iterable(chunk))
+        )
+
+
+def _delete(connection: sqlite3.Connection, gone: Sequence[DeliveryId]) -> list[str]:
+    removed: list[str] = []
+    for chunk in _chunks(gone):
+        connection.execute(
+            f"DELETE FROM deliveries WHERE (message_id, number) IN (VALUES {_places(len(chunk), 2)})",
+            list(chain.from_iterable(chunk)),
+        )
+    for ids in _chunks({message_id for message_id, _ in gone}):
+        places = _places(1, len(ids))
+        connection.execute(
+            f"DELETE FROM messages WHERE id IN {places}"
+            " AND NOT EXISTS (SELECT 1 FROM deliveries WHERE message_id = id)",
+            ids,
+        )
+        removed += (
+            message_id
+            for (message_id,) in connection.execute(
+                f"DELETE FROM content_files WHERE message_id IN {places}"
+                " AND NOT EXISTS (SELECT 1 FROM messages WHERE id = message_id) RETURNING message_id",
+                ids,
+            ).fetchall()
+        )
+    return removed
+
+
+def _chunks(rows: Collection[Any]) -> Iterable[list[Any]]:
+    iterator = iter(rows)
+    while chunk := list(islice(iterator, ROWS)):
+        yield chunk
+
+
+@lru_cache(maxsize=256)
+def _places(rows: int, columns: int) -> str:
+    return ",".join(["(" + ",".join("?" * columns) + ")"] * rows)
