@@ -39,7 +39,9 @@ def observer(settings: Log, stream: TextIO) -> LineObserver:
 
     Each line is flushed, so that nothing of the log is lost with the process.
     """
-    target = open(settings.file, "a", encoding="utf-8") if settings.file else stream
+    target = stream
+    if settings.file:
+        target = open(settings.file, "a", encoding="utf-8")  # noqa: SIM115 - open as long as the process runs
 
     def write(line: str) -> None:
         target.write(line)
@@ -67,9 +69,11 @@ def _text_line(event: LogEvent, level: str) -> str:
 
 
 def _json_line(event: LogEvent, level: str) -> str:
-    record = {"time": _timestamp(event), "level": level, "event": event.get("event", event.get("log_namespace", ""))}
-    for key, value in event.items():
-        if not key.startswith("log_") and key not in _OWN:
-            record[key] = value
-    record["message"] = _message(event)
+    record = {
+        "time": _timestamp(event),
+        "level": level,
+        "event": event.get("event", event.get("log_namespace", "")),
+        **{key: value for key, value in event.items() if not key.startswith("log_") and key not in _OWN},
+        "message": _message(event),
+    }
     return json.dumps(record, ensure_ascii=False, default=str) + "\n"

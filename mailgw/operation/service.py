@@ -109,8 +109,14 @@ class GatewayService(Service):
             return
         for port in self._ports:
             port.startReading()  # type: ignore[attr-defined]
-            host: Any = port.getHost()
-            self.log.info("listening on {address}:{port}", event="listening", address=host.host, port=host.port)
+        for key, address, number in self.addresses:
+            self.log.info(
+                "listening on {address} port {port} ({listener})",
+                event="listening",
+                listener=key,
+                address=address,
+                port=number,
+            )
 
     def _fail(self, line: str) -> None:
         """End the process: nothing was accepted yet."""
@@ -157,7 +163,7 @@ class GatewayService(Service):
         if error is not None:
             reason = error.socketError.strerror if isinstance(error, CannotListenError) else error
             raise StartError(
-                f"cannot listen on {binding.address} port {binding.port} ([{binding.key}] addresses): {reason}"
+                f"cannot listen on {binding.address} port {binding.port} ([listeners.{binding.key}] addresses): {reason}"
             )
         # Bound, not yet accepting: the kernel queues clients until the queue's store is open.
         port.stopReading()

@@ -36,7 +36,8 @@ _SHUTTING_DOWN = Reply(421, "4.3.2", ("Shutting down, please try again later",),
 class Link(Protocol):
     """Feeds the SMTP core with bytes, gives its events one by one, and writes the replies.
 
-    `connected` is called when the connection is there. The transport is paused while the session is busy with something else than waiting for an event.
+    `connected` is called when the connection is there. The transport is paused while the session is busy with
+    something else than waiting for an event.
     """
 
     def __init__(

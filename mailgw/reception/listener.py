@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
-from mailgw.config.schema import Listener, Limits
+from mailgw.config.schema import Limits, Listener
 from mailgw.mail.reply import Reply
 from mailgw.mail.transaction import Client
 from mailgw.reception.intake import Intake, IntakeSettings
