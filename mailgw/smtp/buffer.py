@@ -29,7 +29,8 @@ class ReceiveBuffer:
 
     def take(self) -> bytes:
         """Give all that is held, and hold nothing."""
-        self._join()
+        if self._arrived:
+            self._join()
         data = self._joined[self._position :] if self._position else self._joined
         self._joined = b""
         self._position = 0
@@ -45,35 +46,34 @@ class ReceiveBuffer:
         self.take()
         self._discarding = False
 
-    def peek(self, count: int) -> bytes:
-        """Give up to `count` octets from the front, and keep them."""
-        self._join()
-        return self._joined[self._position : self._position + count]
-
-    def next_line(self, limit: int) -> bytes | None:
+    def next_line(self, limit: int, auth_limit: int = 0) -> bytes | None:
         """Take one line with the LF that ends it; None when there is none yet.
 
         A line longer than `limit` octets (its end included) is dropped as it comes; when its end has come an empty
-        line is given for it.
+        line is given for it. A line that begins with AUTH may have `auth_limit` octets (RFC 4954 4).
         """
-        self._join()
-        start = self._position
-        end = self._joined.find(b"\n", start) + 1
+        if self._arrived:
+            self._join()
+        joined, start = self._joined, self._position
+        if start == len(joined):
+            return None
+        end = joined.find(b"\n", start) + 1
+        length = (end or len(joined)) - start
+        if length > limit and joined[start : start + 5].upper() == b"AUTH ":
+            limit = max(limit, auth_limit)
         if not end:
-            if self._discarding or len(self._joined) - start > limit:
+            if self._discarding or length > limit:
                 self._joined = b""
                 self._position = 0
                 self._discarding = True
             return None
         self._position = end
-        if self._discarding or end - start > limit:
+        if self._discarding or length > limit:
             self._discarding = False
             return b""
-        return self._joined[start:end]
+        return joined[start:end]
 
     def _join(self) -> None:
-        if not self._arrived:
-            return
         if self._position < len(self._joined):
             self._arrived.insert(0, self._joined[self._position :])
         self._joined = self._arrived[0] if len(self._arrived) == 1 else b"".join(self._arrived)

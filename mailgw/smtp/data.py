@@ -7,6 +7,9 @@ import re
 from mailgw.mail.reply import Reply
 
 _END = b"\r\n.\r\n"
+# In most pieces one pass stops at nothing, or at the end. Patterns that begin with a literal are searched with memchr.
+_DOT_OR_BARE_LF = re.compile(rb"\n(?:\.|(?<!\r\n))")
+_BARE_CR = re.compile(rb"\r(?!\n)")
 _BARE = re.compile(rb"\r(?!\n)|(?<!\r)\n")
 # Any spelling of the end. The strict one contains `\n.\r`; all others hold a bare CR or LF.
 _LENIENT_END = re.compile(rb"[\r\n]\.[\r\n]")
@@ -68,13 +71,20 @@ class DataReader:
             self._held = b""
         if self._lenient:
             return self._seek_lenient_end(data)
-        end = data.find(_END)
+        odd = _DOT_OR_BARE_LF.search(data)
+        end = odd.start() - 1 if odd else -1
+        plain = odd is None or data.startswith(_END, end)
+        if not plain:
+            end = data.find(_END)
         stop = end + 2 if end >= 0 else len(data) - _overlap(data)
-        part = data if stop == len(data) else data[:stop]
-        lines = part.count(b"\n")
-        if part.count(b"\r") != lines or part.count(b"\r\n") != lines:
-            return self._bare(data, part)
-        if b"\n." in part:  # here always `\r\n.`
+        part = data[:stop]
+        if plain:
+            if _BARE_CR.search(part):
+                return self._bare(data, part)
+        else:
+            lines = part.count(b"\n")
+            if part.count(b"\r") != lines or part.count(b"\r\n") != lines:
+                return self._bare(data, part)
             part = part.replace(b"\r\n.", b"\r\n")
         if self._skip and part:
             part = part[self._skip :]

@@ -23,6 +23,28 @@ class Extensions:
     auth: tuple[str, ...] = ()
     dsn: bool = False
 
+    def keywords(self, *, tls: bool, authenticated: bool) -> list[str]:
+        """Give the lines of the reply to EHLO that hold now: no STARTTLS under TLS (RFC 3207 4.2), AUTH only there,
+        and not twice (RFC 4954 4)."""
+        lines = []
+        if self.pipelining:
+            lines.append("PIPELINING")
+        if self.size is not None:
+            lines.append(f"SIZE {self.size}" if self.size else "SIZE")
+        if self.starttls and not tls:
+            lines.append("STARTTLS")
+        if self.auth and tls and not authenticated:
+            lines.append("AUTH " + " ".join(self.auth))
+        if self.enhancedstatuscodes:
+            lines.append("ENHANCEDSTATUSCODES")
+        if self.eightbitmime:
+            lines.append("8BITMIME")
+        if self.smtputf8:
+            lines.append("SMTPUTF8")
+        if self.dsn:
+            lines.append("DSN")
+        return lines
+
 
 @frozen
 class ServerLimits:

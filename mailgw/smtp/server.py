@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from enum import Enum
+from typing import Any
 
 from attrs import evolve
 
@@ -136,11 +137,8 @@ class ServerConnection:
 
     def _next_line(self) -> Event | None:
         in_auth = self._phase is _Phase.AUTH
-        # RFC 4954 4: an AUTH command may be longer than others, for its initial response.
-        if in_auth or self._input.peek(5).upper() == b"AUTH ":
-            line = self._input.next_line(self._limits.auth_line)
-        else:
-            line = self._input.next_line(self._limits.command_line)
+        limits = self._limits
+        line = self._input.next_line(limits.auth_line if in_auth else limits.command_line, limits.auth_line)
         if line is None:
             return None
         if in_auth:
@@ -149,7 +147,7 @@ class ServerConnection:
             if line:
                 return refusals.BARE_LF
             return refusals.AUTH_LINE_TOO_LONG if in_auth else refusals.LINE_TOO_LONG
-        return self._auth_response(line[:-2]) if in_auth else self._command(line[:-2])
+        return syntax.auth_response(line[:-2]) if in_auth else self._command(line[:-2])
 
     def _command(self, line: bytes) -> Event:
         try:
@@ -245,28 +243,7 @@ class ServerConnection:
             return refusals.AUTHENTICATED
         if self._in_transaction:
             return refusals.AUTH_IN_TRANSACTION
-        words = argument.split(" ")
-        if len(words) > 2 or not words[0]:
-            return refusals.AUTH_SYNTAX
-        mechanism = words[0].upper()
-        if mechanism not in self._extensions.auth:
-            return refusals.UNKNOWN_MECHANISM
-        if len(words) == 1:
-            return events.Auth(mechanism, None)
-        if words[1] == "=":  # RFC 4954 4: an initial response of zero length
-            return events.Auth(mechanism, b"")
-        try:
-            return events.Auth(mechanism, syntax.base64_decode(words[1]))
-        except ValueError:
-            return refusals.BAD_BASE64
-
-    def _auth_response(self, line: bytes) -> Event:
-        if line == b"*":
-            return events.AuthResponse(None)
-        try:
-            return events.AuthResponse(syntax.base64_decode(line.decode("latin-1")))
-        except ValueError:
-            return refusals.BAD_BASE64
+        return syntax.auth(argument, self._extensions)
 
     def _not_implemented(self, argument: str) -> Event:
         return refusals.NOT_IMPLEMENTED
@@ -282,8 +259,9 @@ class ServerConnection:
         Without a pending event (the greeting, a timeout) the reply is only encoded, and closes if it says so.
         """
         event, self._pending = self._pending, None
-        if event is not None:
-            self._answered(event, reply.code)
+        answered = _ANSWERED.get(type(event))
+        if answered is not None:
+            answered(self, event, reply.code)
         if reply.close or reply.code == 421:  # RFC 5321 3.8: 421 announces the end
             self._close()
         # RFC 2034 4: no status code in the greeting and in replies to EHLO and HELO.
@@ -293,45 +271,50 @@ class ServerConnection:
             return b"334 \r\n"  # RFC 4954 4: the space stands before an empty challenge too
         return reply.encode()
 
-    def _answered(self, event: Event, code: int) -> None:
-        kind = type(event)
-        positive = 200 <= code < 300
-        if kind is events.Rcpt:
-            if positive:
-                self._recipients += 1
-            else:
-                self._refused_recipients = True
-        elif kind is events.Data:
-            if code == 354:
-                self._phase = _Phase.DATA
-                self._reader = DataReader(self._limits.message_size, self._limits.data_line)
-        elif kind is events.Auth or kind is events.AuthResponse:
-            if code == 334:
-                self._phase = _Phase.AUTH
-            elif code == 235:
-                self._authenticated = True
-        elif isinstance(event, events.ContentEnd):
-            self._phase = _Phase.COMMAND
-            self._reset()
-            if event.problem is not None and event.problem.close:
-                self._close()  # nothing of a client that sends bare CR or LF can be trusted to be a command
-        elif kind is events.Quit:
-            self._close()
-        elif positive:
-            self._answered_positively(event)
-
-    def _answered_positively(self, event: Event) -> None:
-        if isinstance(event, events.Mail):
-            self._in_transaction = True
-            self._smtputf8 = event.smtputf8
-        elif isinstance(event, events.Hello):
+    def _answered_hello(self, event: events.Hello, code: int) -> None:
+        if code == 250:  # otherwise the state stays what it was (RFC 5321 4.1.4)
             self._greeted = True
             self._esmtp = event.esmtp
-            self._reset()  # RFC 5321 4.1.4
-        elif isinstance(event, events.Rset):
             self._reset()
-        elif isinstance(event, events.StartTls):
+
+    def _answered_mail(self, event: events.Mail, code: int) -> None:
+        if code == 250:
+            self._in_transaction = True
+            self._smtputf8 = event.smtputf8
+
+    def _answered_rcpt(self, event: events.Rcpt, code: int) -> None:
+        if 200 <= code < 300:  # 250 or 251 (RFC 5321 4.3.2)
+            self._recipients += 1
+        else:
+            self._refused_recipients = True
+
+    def _answered_data(self, event: events.Data, code: int) -> None:
+        if code == 354:
+            self._phase = _Phase.DATA
+            self._reader = DataReader(self._limits.message_size, self._limits.data_line)
+
+    def _answered_content(self, event: events.ContentEnd, code: int) -> None:
+        self._phase = _Phase.COMMAND
+        self._reset()
+        if event.problem is not None and event.problem.close:
+            self._close()  # nothing of a client that sends bare CR or LF can be trusted to be a command
+
+    def _answered_rset(self, event: events.Rset, code: int) -> None:
+        if code == 250:
+            self._reset()
+
+    def _answered_quit(self, event: events.Quit, code: int) -> None:
+        self._close()
+
+    def _answered_starttls(self, event: events.StartTls, code: int) -> None:
+        if code == 220:
             self._phase = _Phase.TLS
+
+    def _answered_auth(self, event: events.Auth | events.AuthResponse, code: int) -> None:
+        if code == 334:
+            self._phase = _Phase.AUTH
+        elif code == 235:
+            self._authenticated = True
 
     def _close(self) -> None:
         self._phase = _Phase.CLOSED
@@ -343,25 +326,8 @@ class ServerConnection:
         """The positive reply to EHLO, with the extensions that hold now, or to HELO."""
         if not event.esmtp:
             return Reply(250, "", (self._hostname,))
-        offered = self._extensions
-        lines = [self._hostname]
-        if offered.pipelining:
-            lines.append("PIPELINING")
-        if offered.size is not None:
-            lines.append(f"SIZE {offered.size}")
-        if offered.starttls and not self._tls:
-            lines.append("STARTTLS")
-        if offered.auth and self._tls and not self._authenticated:
-            lines.append("AUTH " + " ".join(offered.auth))
-        if offered.enhancedstatuscodes:
-            lines.append("ENHANCEDSTATUSCODES")
-        if offered.eightbitmime:
-            lines.append("8BITMIME")
-        if offered.smtputf8:
-            lines.append("SMTPUTF8")
-        if offered.dsn:
-            lines.append("DSN")
-        return Reply(250, "", tuple(lines))
+        keywords = self._extensions.keywords(tls=self._tls, authenticated=self._authenticated)
+        return Reply(250, "", (self._hostname, *keywords))
 
     def tls_started(self) -> None:
         """The TLS handshake is done: forget EHLO, AUTH and the transaction (RFC 3207 4.2).
@@ -396,4 +362,16 @@ _HANDLERS: dict[str, _Handler] = {
         ("EXPN", "ETRN", "TURN", "ATRN", "BDAT", "SEND", "SOML", "SAML"), ServerConnection._not_implemented
     ),
     **dict.fromkeys(("GET", "POST", "PUT", "CONNECT", "OPTIONS"), ServerConnection._not_smtp),
+}
+_ANSWERED: dict[type, Callable[[ServerConnection, Any, int], None]] = {
+    events.Hello: ServerConnection._answered_hello,
+    events.Mail: ServerConnection._answered_mail,
+    events.Rcpt: ServerConnection._answered_rcpt,
+    events.Data: ServerConnection._answered_data,
+    events.ContentEnd: ServerConnection._answered_content,
+    events.Rset: ServerConnection._answered_rset,
+    events.Quit: ServerConnection._answered_quit,
+    events.StartTls: ServerConnection._answered_starttls,
+    events.Auth: ServerConnection._answered_auth,
+    events.AuthResponse: ServerConnection._answered_auth,
 }

@@ -7,12 +7,12 @@ wrong with it.
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 
 from mailgw.mail.address import AddressError, Mailbox
 from mailgw.mail.reply import Refuse, Reply
-from mailgw.smtp.events import Hello, Mail, Rcpt
+from mailgw.smtp import refusals
+from mailgw.smtp.events import Auth, AuthResponse, Hello, Invalid, Mail, Rcpt
 from mailgw.smtp.extensions import Extensions
 
 MAX_HELLO = 255
@@ -98,6 +98,34 @@ def rcpt(argument: str, extensions: Extensions, smtputf8: bool) -> Rcpt:
     return Rcpt(_mailbox(path, "5.1.3", smtputf8), notify, orcpt)
 
 
+def auth(argument: str, extensions: Extensions) -> Auth | Invalid:
+    """The argument of AUTH: a mechanism, then the initial response in base64 if there is one (RFC 4954 4)."""
+    mechanism, space, initial = argument.partition(" ")
+    mechanism = mechanism.upper()
+    if not mechanism or " " in initial:
+        return refusals.AUTH_SYNTAX
+    if mechanism not in extensions.auth:
+        return refusals.UNKNOWN_MECHANISM
+    if not space:
+        return Auth(mechanism, None)
+    if initial == "=":  # an initial response of zero length
+        return Auth(mechanism, b"")
+    try:
+        return Auth(mechanism, base64_decode(initial.encode()))
+    except ValueError:
+        return refusals.BAD_BASE64
+
+
+def auth_response(line: bytes) -> AuthResponse | Invalid:
+    """A line that answers a challenge, without its CRLF: base64, or `*` to cancel (RFC 4954 4)."""
+    if line == b"*":
+        return AuthResponse(None)
+    try:
+        return AuthResponse(base64_decode(line))
+    except ValueError:
+        return refusals.BAD_BASE64
+
+
 def xtext_decode(text: str) -> str:
     """Undo xtext (RFC 3461 4). Raises ValueError for what is not xtext."""
     if not _XTEXT.fullmatch(text):
@@ -110,12 +138,9 @@ def xtext_encode(text: str) -> str:
     return "".join(c if "!" <= c <= "~" and c not in "+=" else f"+{ord(c):02X}" for c in text)
 
 
-def base64_decode(text: str) -> bytes:
+def base64_decode(data: bytes) -> bytes:
     """Strict base64 (RFC 4648 4, RFC 4954 4). Raises ValueError."""
-    try:
-        return base64.b64decode(text.encode("ascii"), validate=True)
-    except (binascii.Error, UnicodeEncodeError):
-        raise ValueError("not base64") from None
+    return base64.b64decode(data, validate=True)  # binascii.Error is a ValueError
 
 
 def _path(argument: str, usage: str, keyword: str) -> tuple[str, str]:
