@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import sysconfig
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -107,16 +108,21 @@ def _running(
     command: Sequence[str], *, stdin: int | None = None, stdout: int | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A child that ends with the block, by SIGTERM, or SIGKILL when it takes longer than 20 seconds."""
-    # The child sees the same mailgw as we do, installed or not. A session of its own keeps the terminal's Ctrl-C from
-    # it: we end the children in order.
-    path = os.pathsep.join(filter(None, (str(Path(mailgw.__path__[0]).parent), os.environ.get("PYTHONPATH", ""))))
-    child = subprocess.Popen(
-        command, stdin=stdin, stdout=stdout, env={**os.environ, "PYTHONPATH": path}, start_new_session=True
-    )
+    # A session of its own keeps the terminal's Ctrl-C from the child: we end the children in order.
+    child = subprocess.Popen(command, stdin=stdin, stdout=stdout, env=_environment(), start_new_session=True)
     try:
         yield child
     finally:
         _end(child)
+
+
+def _environment() -> dict[str, str]:
+    """The children see the same mailgw as we do: the installed one or the one of a checkout."""
+    environment = {**os.environ, "PYTHONSAFEPATH": "1"}
+    home = Path(mailgw.__path__[0]).parent
+    if home != Path(sysconfig.get_path("purelib")):
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(home), os.environ.get("PYTHONPATH"))))
+    return environment
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

@@ -14,6 +14,9 @@ from attrs import frozen
 
 from mailgw.develop.certificate import expires_soon, make_certificate
 from mailgw.develop.messages import ALICE, BOB, OUR_DOMAIN, make_dkim_key, messages_to_try
+from mailgw.mail.address import Mailbox
+from mailgw.reception.credentials import hash_password
+from mailgw.routing.users import set_user
 
 HOSTNAME = f"mail.{OUR_DOMAIN}"
 
@@ -100,6 +103,7 @@ def prepare(layout: Layout, ports: Ports, shipped: Path, now: float) -> str:
         "aliases": aliases,
     }
     _prepare_configuration(layout, texts)
+    _prepare_users(layout, password)
     for name, message in messages_to_try(dkim_key, now).items():
         _write(layout.messages / name, message)
     return password
@@ -113,6 +117,13 @@ def _prepare_certificate(layout: Layout, now: float) -> None:
     certificate, key = make_certificate((HOSTNAME, "localhost", "127.0.0.1", "::1"), moment)
     _write(layout.certificate_key, key, private=True)
     _write(layout.certificate, certificate)
+
+
+def _prepare_users(layout: Layout, password: str) -> None:
+    """Give alice and bob the password, unless the file is there: `mailgw user` may have changed it."""
+    if not layout.users.exists():
+        for user in (ALICE, BOB):
+            set_user(str(layout.users), Mailbox.parse(user), hash_password(password))
 
 
 def _prepare_configuration(layout: Layout, texts: dict[str, str]) -> None:

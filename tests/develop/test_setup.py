@@ -13,6 +13,7 @@ from mailgw.develop.guide import guide
 from mailgw.develop.messages import GTUBE, SELECTOR, SENDER_DOMAIN
 from mailgw.develop.setup import Layout, Ports, prepare
 from mailgw.develop.world import zone
+from mailgw.routing.users import read_users
 
 NOW = 1_800_000_000.0
 
@@ -49,8 +50,19 @@ class PrepareTest(SynchronousTestCase):
 
     def test_secrets_are_private(self) -> None:
         self.prepare()
-        for path in (self.layout.password, self.layout.dkim_key, self.layout.certificate_key, self.layout.users):
+        for path in (self.layout.password, self.layout.dkim_key, self.layout.certificate_key):
             self.assertEqual(stat.S_IMODE(path.stat().st_mode), 0o600, path)
+
+    def test_users_may_log_in(self) -> None:
+        self.prepare()
+        users = [str(user.mailbox) for user in read_users(str(self.layout.users))]
+        self.assertEqual(users, ["alice@example.test", "bob@example.test"])
+
+    def test_changed_users_are_kept(self) -> None:
+        self.prepare()
+        self.layout.users.write_text("")
+        self.prepare()
+        self.assertEqual(self.layout.users.read_text(), "")
 
     def test_changed_configuration_is_kept(self) -> None:
         self.prepare()
