@@ -11,13 +11,13 @@ from typing import Any
 
 import dkim
 from attrs import frozen
-from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
 
 from mailgw.dns.interface import DnsFailure, Resolver
 from mailgw.mail.message import FileContent, Message
 from mailgw.operation.threads import Threads
 from mailgw.senderauth.body_hash import BodyHash
+from mailgw.senderauth.gather import gather
 from mailgw.senderauth.signature import Key, Signature, SignatureProblem, describe, parse_key, parse_signature
 
 MAX_SIGNATURES = 5
@@ -98,7 +98,7 @@ class Dkim:
             else:
                 found[name] = tuple(r for r in answer.records if isinstance(r, bytes))[:MAX_KEY_RECORDS]
 
-        await gatherResults([Deferred.fromCoroutine(fetch(name)) for name in names], consumeErrors=True)
+        await gather(fetch(name) for name in names)
         return found
 
     def _verify_all(

@@ -13,6 +13,7 @@ from mailgw.mail.message import Field
 
 MAX_SIGNATURE = 8192
 MAX_KEY_RECORD = 8192
+MAX_TAG = 320
 MAX_SIGNED_FIELDS = 200
 # Clocks of senders are wrong by hours, not by days.
 CLOCK_SKEW = 36000
@@ -93,13 +94,14 @@ def parse_tags(value: bytes) -> dict[str, bytes]:
 
 
 def describe(field: Field) -> dict[str, str]:
-    """Give the tags a, b, d, i and s of a signature as text, as far as they can be read: for the report of it."""
+    """Give the tags a, b, d, i and s of a signature as printable text, as far as they can be read: for the report of it."""
     found: dict[str, str] = {}
     for spec in field.raw[:MAX_SIGNATURE].partition(b":")[2].split(b";"):
         name, _, content = spec.partition(b"=")
         tag = name.strip().decode("ascii", "replace")
         if tag in ("a", "b", "d", "i", "s"):
-            found.setdefault(tag, _FWS.sub(b"", content).decode("utf-8", "replace"))
+            text = _FWS.sub(b"", content).decode("utf-8", "replace")[:MAX_TAG]
+            found.setdefault(tag, "".join(c if c.isprintable() else "?" for c in text))
     return found
 
 

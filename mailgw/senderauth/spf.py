@@ -14,11 +14,11 @@ from typing import Any, cast
 
 import spf
 from attrs import frozen
-from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
 
 from mailgw.dns.interface import Answer, DnsFailure, MxRecord, RecordType, Resolver
 from mailgw.mail.address import AddressError, ascii_domain
+from mailgw.senderauth.gather import gather
 
 # RFC 7208 4.6.4 and 5.4: an mx or a ptr that leads to more than 10 names is an error, or is cut there.
 MAX_NAMES = 10
@@ -64,8 +64,9 @@ class Spf:
     async def check(self, address: str, local_part: str, domain: str, helo: str) -> SpfResult:
         """Evaluate check_host() for the client's `address` and the identity `local_part`@`domain`.
 
-        For the HELO identity the domain is that of HELO and the local part `postmaster` (RFC 7208 2.3, 4.3). Raises
-        nothing: what cannot be evaluated is a temperror (try later) or a permerror (the record is wrong).
+        For the HELO identity the domain is that of HELO and the local part `postmaster` (RFC 7208 2.3, 4.3). What
+        cannot be evaluated is a temperror (try later) or a permerror (the record is wrong). Raises ValueError when
+        `address` is no IP address.
         """
         try:
             name = ascii_domain(domain)
@@ -75,17 +76,10 @@ class Spf:
         if len(name) > 254 or not _DOMAIN.fullmatch(name):
             return SpfResult("none", domain, reason="the domain is malformed")
         name = name.removesuffix(".")
-        table: dict[Question, Answer | DnsFailure] = {}
-        try:
-            return await self._evaluate(table, address, local_part, name, helo)
-        except Exception:
-            # pyspf trips over some records; whichever it is, the record is not one that a receiver can use.
-            self.log.failure("SPF of {domain} could not be evaluated", event="spf_error", domain=name)
-            return SpfResult("permerror", name, reason="the record could not be evaluated")
+        return await self._evaluate(address, local_part, name, helo)
 
-    async def _evaluate(
-        self, table: dict[Question, Answer | DnsFailure], address: str, local_part: str, name: str, helo: str
-    ) -> SpfResult:
+    async def _evaluate(self, address: str, local_part: str, name: str, helo: str) -> SpfResult:
+        table: dict[Question, Answer | DnsFailure] = {}
         explain = False
         for _ in range(MAX_RUNS):
             query = _Query(table, address, local_part, name, helo, self._hostname, explain)
@@ -96,6 +90,10 @@ class Spf:
             except _Missing as missing:
                 await self._fetch(table, missing.questions)
                 continue
+            except Exception:
+                # pyspf trips over some records; whichever it is, the record is not one that a receiver can use.
+                self.log.failure("SPF of {domain} could not be evaluated", event="spf_error", domain=name)
+                return SpfResult("permerror", name, reason="the record could not be evaluated")
             # RFC 7208 6.2: the explanation is fetched only when the result is a fail.
             if result == "fail" and query.explanation_wanted and not explain:
                 explain = True
@@ -113,7 +111,7 @@ class Spf:
             except DnsFailure as failure:
                 table[question] = failure
 
-        await gatherResults([Deferred.fromCoroutine(fetch(question)) for question in questions], consumeErrors=True)
+        await gather(fetch(question) for question in questions)
 
 
 def _result(query: _Query, name: str, result: str, explanation: str) -> SpfResult:

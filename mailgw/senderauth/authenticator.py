@@ -1,0 +1,195 @@
+"""All checks of the sender, as results for the Authentication-Results field and as evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping
+from typing import TypeVar
+
+from attrs import frozen
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import TimeoutError as DeferredTimeout
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from mailgw.dns.interface import Resolver
+from mailgw.mail.address import AddressError, Mailbox
+from mailgw.mail.evidence import AuthResult, Evidence
+from mailgw.mail.message import Message
+from mailgw.mail.transaction import Client
+from mailgw.operation.threads import Threads
+from mailgw.senderauth.dkim import Dkim, DkimResult
+from mailgw.senderauth.iprev import IprevResult, iprev
+from mailgw.senderauth.spf import Spf, SpfResult
+
+SYMBOLS: Mapping[str, float] = {
+    "SPF_PASS": -0.2,
+    "SPF_FAIL": 1.0,
+    "SPF_SOFTFAIL": 0.3,
+    "SPF_NEUTRAL": 0.0,
+    "SPF_NONE": 0.0,
+    "SPF_PERMERROR": 0.0,
+    "SPF_TEMPERROR": 0.0,
+    "SPF_PLUS_ALL": 3.0,
+    "DKIM_VALID": -0.2,
+    "DKIM_INVALID": 0.5,
+    "DKIM_UNACCEPTABLE": 0.0,
+    "DKIM_PERMERROR": 0.0,
+    "DKIM_TEMPERROR": 0.0,
+    "DKIM_NONE": 0.0,
+    "NO_RDNS": 1.5,
+    "RDNS_MISMATCH": 1.0,
+    "RDNS_VALID": 0.0,
+    "RDNS_TEMPERROR": 0.0,
+}
+"""Every symbol stated here, with its weight when etc does not say otherwise."""
+
+# RFC 7208 4.6.4: an evaluation should be given at least 20 seconds. The resolver bounds each question below that.
+TIME_LIMIT = 20.0
+
+_DKIM_SYMBOLS = {
+    "fail": "DKIM_INVALID",
+    "temperror": "DKIM_TEMPERROR",
+    "permerror": "DKIM_PERMERROR",
+    "policy": "DKIM_UNACCEPTABLE",
+    "neutral": "DKIM_UNACCEPTABLE",
+}
+_IPREV_SYMBOLS = {
+    "pass": ("RDNS_VALID", "{address} is {name}"),
+    "fail": ("RDNS_MISMATCH", "{address} has the name {name}, which does not lead back"),
+    "permerror": ("NO_RDNS", "{address} has no name in DNS"),
+    "temperror": ("RDNS_TEMPERROR", "DNS does not tell the name of {address}"),
+}
+
+T = TypeVar("T")
+
+
+@frozen
+class Findings:
+    """What a check found: results (RFC 8601) for the field, and evidence for the verdict."""
+
+    auth: tuple[AuthResult, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+
+
+class Authenticator:
+    """Runs the checks. None raises and none takes longer than `time_limit` seconds: what goes wrong is a temperror.
+
+    `threads` run what takes long (a large body's hash); `hostname` is ours; `clock` is the wall clock.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        resolver: Resolver,
+        threads: Threads,
+        hostname: str,
+        clock: IReactorTime,
+        time_limit: float = TIME_LIMIT,
+    ) -> None:
+        self._resolver = resolver
+        self._clock = clock
+        self._time_limit = time_limit
+        self._spf = Spf(resolver, hostname)
+        self._dkim = Dkim(resolver, threads, clock.seconds)
+
+    async def spf(self, client: Client, reverse_path: Mailbox | None) -> Findings:
+        """Check the MAIL FROM identity, or that of HELO for the null reverse-path (RFC 7208 2.4)."""
+        if reverse_path is None:
+            local_part, domain = "postmaster", client.helo
+        else:
+            local_part, domain = reverse_path.local_part or "postmaster", reverse_path.domain
+        check = self._spf.check(client.address, local_part, domain, client.helo)
+        result = await self._limited("spf", check, SpfResult("temperror", domain, reason="it took too long"))
+        return _spf_findings(client, reverse_path, result)
+
+    async def dkim(self, message: Message) -> Findings:
+        """Verify the message's signatures."""
+        late = (DkimResult("temperror", "the verification could not be completed"),)
+        return _dkim_findings(await self._limited("dkim", self._dkim.verify(message), late))
+
+    async def iprev(self, client: Client) -> Findings:
+        """Check that the client's address has a name that leads back to it (RFC 8601 3)."""
+        check = iprev(self._resolver, client.address)
+        result = await self._limited("iprev", check, IprevResult("temperror"))
+        symbol, text = _IPREV_SYMBOLS[result.result]
+        detail = text.format(address=client.address, name=result.name)
+        return Findings(
+            (AuthResult("iprev", result.result, (("policy.iprev", client.address),)),),
+            (Evidence(symbol, detail, source="iprev"),),
+        )
+
+    async def _limited(self, method: str, check: Awaitable[T], otherwise: T) -> T:
+        """Give the check's result, or `otherwise` when it takes too long or raises."""
+
+        async def run() -> T:
+            return await check
+
+        deferred = Deferred.fromCoroutine(run())
+        if not deferred.called:
+            deferred.addTimeout(self._time_limit, self._clock)
+        try:
+            return await deferred
+        except DeferredTimeout:
+            self.log.warn(
+                "{method} took longer than {limit} s", event="senderauth_timeout", method=method, limit=self._time_limit
+            )
+        except CancelledError:
+            raise  # our caller gave up
+        except Exception:
+            self.log.failure("{method} could not be checked", event="senderauth_error", method=method)
+        return otherwise
+
+
+def _spf_findings(client: Client, reverse_path: Mailbox | None, result: SpfResult) -> Findings:
+    identity = ("smtp.mailfrom", _ascii_address(reverse_path)) if reverse_path else ("smtp.helo", client.helo)
+    detail = {
+        "pass": f"{result.domain} allows {client.address} ({result.mechanism})",
+        "fail": f"{result.domain} forbids {client.address} ({result.mechanism or 'no term matches'})",
+        "softfail": f"{result.domain} does not know {client.address} ({result.mechanism})",
+        "neutral": f"{result.domain} says nothing about {client.address}",
+        "none": f"{result.domain} has no SPF record",
+    }.get(result.result, f"{result.domain}: {result.reason}")
+    evidence = [Evidence(f"SPF_{result.result.upper()}", result.reason or detail, source="spf")]
+    if result.result == "pass" and result.mechanism.lower().lstrip("+") == "all":
+        evidence.append(Evidence("SPF_PLUS_ALL", f"{result.domain} allows every address", source="spf"))
+    return Findings((AuthResult("spf", result.result, (identity,), result.reason),), tuple(evidence))
+
+
+def _ascii_address(mailbox: Mailbox) -> str:
+    """The address for a field in ASCII; only its domain when the local part is not (RFC 8601 2.7.2 allows it)."""
+    try:
+        domain = mailbox.ascii_domain
+    except AddressError:
+        domain = mailbox.domain
+    return str(Mailbox(mailbox.local_part, domain)) if mailbox.local_part.isascii() else domain
+
+
+def _dkim_findings(results: tuple[DkimResult, ...]) -> Findings:
+    """One good signature is enough: others may have been broken by a mailing list (RFC 6376 6.1)."""
+    if not results:
+        none = Evidence("DKIM_NONE", "the message is not signed", source="dkim")
+        return Findings((AuthResult("dkim", "none"),), (none,))
+    auth = tuple(AuthResult("dkim", r.result, _dkim_properties(r), r.reason) for r in results)
+    passed = [result.domain for result in results if result.result == "pass"]
+    if passed:
+        detail = f"signed by {', '.join(dict.fromkeys(passed))}"
+        return Findings(auth, (Evidence("DKIM_VALID", detail, source="dkim"),))
+    evidence: dict[str, Evidence] = {}
+    for result in results:
+        symbol = _DKIM_SYMBOLS[result.result]
+        evidence.setdefault(symbol, Evidence(symbol, f"{result.domain}: {result.reason}", source="dkim"))
+    return Findings(auth, tuple(evidence.values()))
+
+
+def _dkim_properties(result: DkimResult) -> tuple[tuple[str, str], ...]:
+    """header.b tells signatures of one domain apart (RFC 6008)."""
+    identity = result.identity if result.identity.lower() != f"@{result.domain}" else ""
+    properties = (
+        ("header.d", result.domain),
+        ("header.i", identity),
+        ("header.s", result.selector),
+        ("header.a", result.algorithm),
+        ("header.b", result.signature),
+    )
+    return tuple((name, value) for name, value in properties if value)
