@@ -1,0 +1,189 @@
+"""Measures the gateway as a whole: messages accepted and relayed a second, and CPU a message, beside Postfix.
+
+`python -m tests.bench.bench_gateway --help`; README.md tells more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from attrs import frozen
+
+from tests.bench.peers import RECIPIENT, SENDER, Gateway, GatewayUnjudged, Peer, PeerError, Postfix, free_port
+
+_LIMIT = 120.0
+_SETTLE = 0.5
+
+
+@frozen
+class Load:
+    """What the generator does: `many` keeps its connections, else each message has one of its own."""
+
+    messages: int
+    size: int
+    senders: int
+    many: bool
+
+
+@frozen
+class Result:
+    """One run: messages a second, and milliseconds of CPU a message of all the peer's processes."""
+
+    accepted: float
+    relayed: float
+    cpu: float
+
+
+class RunError(Exception):
+    """A run did not come to its end."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _options(arguments)
+    missing = [program for program in ("smtp-source", "smtp-sink") if not shutil.which(program)]
+    if missing:
+        print(f"{' and '.join(missing)} not installed: apt-get install postfix has them", file=sys.stderr)
+        return 2
+    kinds: list[type[Peer]] = [Gateway, GatewayUnjudged]
+    if reason := Postfix.absent():
+        print(f"without Postfix: {reason}")
+    else:
+        kinds.append(Postfix)
+    loads = {
+        "one message a connection": Load(options.messages, options.size, options.senders, many=False),
+        "many messages a connection": Load(options.messages, options.size, options.senders, many=True),
+    }
+    print(
+        f"{options.messages} messages of {options.size} octets, {options.senders} senders, {options.runs} runs in turns"
+    )
+    failed = 0
+    with _Dns() as dns_port, tempfile.TemporaryDirectory(prefix="bench-", dir=options.directory) as directory:
+        Path(directory).chmod(0o755)  # Postfix's processes are not root
+        for title, load in loads.items():
+            results: dict[str, list[Result]] = {kind.name: [] for kind in kinds}
+            for turn in range(options.runs):
+                for kind in kinds:
+                    try:
+                        result = run(kind, load, Path(directory) / f"{kind.name}-{turn}", dns_port)
+                    except (PeerError, RunError, subprocess.TimeoutExpired) as error:
+                        print(f"{kind.name}: {error}", file=sys.stderr)
+                        failed += 1
+                        continue
+                    results[kind.name].append(result)
+            print(report(title, results), flush=True)
+    return 1 if failed else 0
+
+
+def run(kind: type[Peer], load: Load, directory: Path, dns_port: int) -> Result:
+    """Start a fresh peer, send it the load, and wait until the sink has all. Raises RunError, PeerError."""
+    sink_port = free_port()
+    peer = kind(directory, sink_port, dns_port)
+    # It ends by itself when it has had so many messages.
+    sink = ["smtp-sink", "-m", "500", "-M", str(load.messages), f"127.0.0.1:{sink_port}", "1000"]
+    if Postfix.absent() == "":
+        sink[1:1] = ["-u", "nobody"]  # it refuses to stay root
+    with subprocess.Popen(sink, stdout=subprocess.DEVNULL) as receiving:
+        try:
+            tree = peer.start()
+            before, start = tree.cpu_seconds(), time.perf_counter()
+            _generate(peer.port, load)
+            accepted = time.perf_counter() - start
+            try:
+                receiving.wait(_LIMIT)
+            except subprocess.TimeoutExpired:
+                raise RunError(f"the sink did not get all messages within {_LIMIT:.0f} s") from None
+            relayed = time.perf_counter() - start
+            time.sleep(_SETTLE)  # what is left to do after the last message belongs to it
+            cpu = tree.cpu_seconds() - before
+        finally:
+            peer.stop()
+            if receiving.poll() is None:
+                receiving.terminate()
+            shutil.rmtree(directory, ignore_errors=True)
+    return Result(load.messages / accepted, load.messages / relayed, cpu / load.messages * 1000)
+
+
+def report(title: str, results: Mapping[str, Sequence[Result]]) -> str:
+    """A table of medians with lowest and highest, and of the ratios to Postfix."""
+    lines = [f"\n{title}", f"  {'':<18}{'accepted a second':>24}{'relayed a second':>24}{'CPU ms a message':>24}"]
+    medians = {}
+    for name, runs in results.items():
+        if not runs:
+            continue
+        columns = [[run.accepted for run in runs], [run.relayed for run in runs], [run.cpu for run in runs]]
+        medians[name] = [statistics.median(column) for column in columns]
+        cells = [
+            f"{statistics.median(column):.{digits}f} ({min(column):.{digits}f}-{max(column):.{digits}f})"
+            for column, digits in zip(columns, (0, 0, 2), strict=True)
+        ]
+        lines.append(f"  {name:<18}" + "".join(f"{cell:>24}" for cell in cells))
+    if base := medians.get(Postfix.name):
+        for name, values in medians.items():
+            if name != Postfix.name:
+                ratios = [f"{value / reference:.2f} x" for value, reference in zip(values, base, strict=True)]
+                lines.append(
+                    f"  {name + '/' + Postfix.name:<26}"
+                    + "".join(f"{ratio:>{w}}" for ratio, w in zip(ratios, (16, 24, 24), strict=True))
+                )
+    return "\n".join(lines)
+
+
+def _generate(port: int, load: Load) -> None:
+    command = ["smtp-source", "-s", str(load.senders), "-l", str(load.size), "-m", str(load.messages)]
+    command += ["-f", SENDER, "-t", RECIPIENT, *(["-d"] if load.many else []), f"127.0.0.1:{port}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=_LIMIT, check=False)
+    if done.returncode:
+        raise RunError(f"smtp-source: {(done.stderr or done.stdout)[-300:]}")
+
+
+class _Dns:
+    """A DNS server in a child process: the load's domain has SPF for loopback, and loopback has a name."""
+
+    def __enter__(self) -> int:
+        ours, its = multiprocessing.Pipe()
+        self._process = multiprocessing.Process(target=_serve_dns, args=(its,), daemon=True)
+        self._process.start()
+        port: int = ours.recv()
+        return port
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        self._process.join()
+
+
+def _serve_dns(ready: Connection) -> None:
+    from twisted.internet import reactor
+
+    from mailgw.develop.dnsserver import DnsServer, World
+
+    domain = SENDER.rpartition("@")[2]
+    zone = {
+        domain: {"TXT": ["v=spf1 ip4:127.0.0.1 -all"], "MX": [f"10 {domain}."], "A": ["127.0.0.1"]},
+        "1.0.0.127.in-addr.arpa": {"PTR": [f"{domain}."]},
+    }
+    ready.send(DnsServer(reactor, World(zone)).start())
+    reactor.run()
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="bench_gateway", description=__doc__)
+    parser.add_argument("--messages", type=int, default=3000, help="messages in a run (%(default)s)")
+    parser.add_argument("--size", type=int, default=5120, help="octets a message (%(default)s)")
+    parser.add_argument("--senders", type=int, default=20, help="senders at the same time (%(default)s)")
+    parser.add_argument("--runs", type=int, default=3, help="runs of each, in turns (%(default)s)")
+    parser.add_argument("--directory", help="where queues stand while it runs; on the disk to measure (default: /tmp)")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,32 @@
+"""Runs `twistd` with a gateway that judges nothing: what queue and relay cost alone. For the benchmark only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.scripts import twistd
+
+from mailgw import composition
+from mailgw.mail.transaction import Transaction
+from mailgw.mail.verdict import Verdict
+
+_INBOX = Verdict("inbox", 0.0, (), "not judged")
+
+
+class NoJudge:
+    """Stands in for `verdict.judge.Judge`."""
+
+    def begin(self, *_: Any) -> None:
+        return None
+
+    async def judge(self, transaction: Transaction, early: Any = None) -> Verdict:
+        return _INBOX
+
+
+def main() -> None:
+    composition.make_judge = lambda *_: NoJudge()  # type: ignore[assignment,return-value]
+    twistd.run()
+
+
+if __name__ == "__main__":
+    main()
