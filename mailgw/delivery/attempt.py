@@ -1,0 +1,151 @@
+"""One attempt at a message's deliveries: who is still to be tried, and what a peer must be able to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mailgw.mail.address import Mailbox, ascii_domain
+from mailgw.mail.message import BytesContent, FileContent
+from mailgw.operation.threads import Threads
+from mailgw.queue.item import Delayed, Delivery, Failed, Outcome, QueuedMessage
+from mailgw.smtp.client import Capabilities, command, xtext
+
+
+class Attempt:
+    """Collects one outcome for each delivery.
+
+    `pending` holds the numbers of those that another host may still take; a Delayed that is `noted` for one stays
+    its outcome when no host does.
+    """
+
+    def __init__(self, message: QueuedMessage, deliveries: Sequence[Delivery]) -> None:
+        self.message = message
+        self.deliveries = deliveries
+        self.pending = list(range(len(deliveries)))
+        self._outcomes: list[Outcome | None] = [None] * len(deliveries)
+        self._eight_bit: bool | None = None
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """One for each delivery, in their order."""
+        nothing_tried = Delayed("4.4.1", "no host could be tried")
+        return [outcome or nothing_tried for outcome in self._outcomes]
+
+    def settle(self, number: int, outcome: Outcome) -> None:
+        """That is what became of it."""
+        self._outcomes[number] = outcome
+        self.pending.remove(number)
+
+    def note(self, number: int, outcome: Outcome) -> None:
+        """That becomes of it unless another host does better."""
+        before = self._outcomes[number]
+        if before is None or isinstance(before, Failed) or isinstance(outcome, Delayed):
+            self._outcomes[number] = outcome
+
+    def note_all(self, outcome: Outcome) -> None:
+        """Note it for all who are pending."""
+        for number in self.pending:
+            self.note(number, outcome)
+
+    def fail_all(self, status: str, reason: str, peer: str) -> None:
+        """Settle all who are pending as failed."""
+        for number in list(self.pending):
+            self.settle(number, Failed(status, reason, peer))
+
+    @property
+    def size(self) -> int:
+        """The octets that go out, before dot-stuffing (RFC 1870 5)."""
+        message = self.message.message
+        return len(message.prefix) + message.size - sum(end - start for start, end in message.cuts)
+
+    async def eight_bit(self, threads: Threads) -> bool:
+        """Whether the message holds octets over 127; a file is read in `threads`."""
+        if self._eight_bit is None:
+            if isinstance(self.message.message.content, FileContent):
+                self._eight_bit = await threads.run(self._scan)
+            else:
+                self._eight_bit = self._scan()
+        return self._eight_bit
+
+    def _scan(self) -> bool:
+        return not all(piece.isascii() for piece in self.message.message.output())
+
+    async def fit(self, offered: Capabilities, peer: str, threads: Threads) -> None:
+        """Fail those who cannot be sent to a peer that offers only this, because the message needs more."""
+        if offered.size and self.size > offered.size:
+            reason = f"the message has {self.size} octets, and {peer} takes {offered.size} at most"
+            return self.fail_all("5.3.4", reason, peer)
+        if not offered.eightbitmime and await self.eight_bit(threads):  # RFC 6152 3
+            reason = f"the message holds 8-bit text, and {peer} takes 7-bit text only (it does not offer 8BITMIME)"
+            return self.fail_all("5.6.3", reason, peer)
+        if not offered.smtputf8:
+            self._fit_ascii(peer)
+
+    def _fit_ascii(self, peer: str) -> None:
+        """RFC 6531 3.2: what is internationalised goes only to who offers SMTPUTF8."""
+        envelope = self.message.envelope
+        lacks = f"{peer} takes no internationalised mail (it does not offer SMTPUTF8)"
+        if envelope.smtputf8 and not self.message.message.head.isascii():
+            return self.fail_all("5.6.9", f"the header holds text that is not ASCII, and {lacks}", peer)
+        if envelope.reverse_path and not envelope.reverse_path.local_part.isascii():
+            return self.fail_all("5.6.7", f"the sender's address is not ASCII, and {lacks}", peer)
+        for number in list(self.pending):
+            mailbox = self.deliveries[number].recipient.forward_path
+            if not mailbox.local_part.isascii():
+                self.settle(number, Failed("5.6.7", f"the address {mailbox} is not ASCII, and {lacks}", peer))
+
+    def mail_command(self, offered: Capabilities) -> bytes:
+        """Give MAIL with the parameters that the peer knows."""
+        envelope = self.message.envelope
+        parts = [f"MAIL FROM:<{_path(envelope.reverse_path, offered)}>"]
+        if offered.size is not None:
+            parts.append(f"SIZE={self.size}")
+        if offered.eightbitmime and self._declare_eight_bit():
+            parts.append("BODY=8BITMIME")
+        if offered.smtputf8 and self._needs_smtputf8():
+            parts.append("SMTPUTF8")
+        if offered.dsn:  # RFC 3461 4.3, 4.4
+            if envelope.ret:
+                parts.append(f"RET={envelope.ret}")
+            if envelope.envid:
+                parts.append(f"ENVID={xtext(envelope.envid)}")
+        return command(" ".join(parts))
+
+    def rcpt_command(self, number: int, offered: Capabilities) -> bytes:
+        """Give RCPT with the parameters that the peer knows."""
+        recipient = self.deliveries[number].recipient
+        parts = [f"RCPT TO:<{_path(recipient.forward_path, offered)}>"]
+        if offered.dsn:  # RFC 3461 4.1, 4.2
+            if recipient.notify:
+                parts.append(f"NOTIFY={','.join(sorted(recipient.notify))}")
+            if recipient.orcpt:
+                kind, _, address = recipient.orcpt.partition(";")
+                parts.append(f"ORCPT={kind};{xtext(address)}")
+        return command(" ".join(parts))
+
+    def _declare_eight_bit(self) -> bool:
+        """A file is not read for it: to call 7-bit text 8BITMIME is allowed (RFC 6152 2)."""
+        if self.message.envelope.body == "8BITMIME":
+            return True
+        content = self.message.message.content
+        if isinstance(content, BytesContent) and self._eight_bit is None:
+            self._eight_bit = not (content.data.isascii() and self.message.message.prefix.isascii())
+        return self._eight_bit is not False
+
+    def _needs_smtputf8(self) -> bool:
+        """RFC 6531 3.4: only what needs it says so, that it can go on through hosts that do not offer it."""
+        envelope = self.message.envelope
+        mailboxes = [self.deliveries[number].recipient.forward_path for number in self.pending]
+        if envelope.reverse_path:
+            mailboxes.append(envelope.reverse_path)
+        if not all(mailbox.is_ascii for mailbox in mailboxes):
+            return True
+        return envelope.smtputf8 and not self.message.message.head.isascii()
+
+
+def _path(mailbox: Mailbox | None, offered: Capabilities) -> str:
+    if mailbox is None:
+        return ""
+    if mailbox.is_ascii or offered.smtputf8:
+        return str(mailbox)
+    return str(Mailbox(mailbox.local_part, ascii_domain(mailbox.domain)))

@@ -1,0 +1,84 @@
+"""From replies and broken sessions to outcomes."""
+
+from __future__ import annotations
+
+import re
+
+from attrs import frozen
+
+from mailgw.mail.reply import Reply
+from mailgw.queue.item import Delayed, Delivered, Failed, Outcome
+
+_TOO_MANY = re.compile(r"too many.{0,20}recipient", re.IGNORECASE)
+
+
+class Unreachable(Exception):
+    """There is no session to be had: no host, no connection, or one that ended before a message was sent over it.
+
+    `outcome` says why, for all recipients. `handshake` is True when it was TLS that failed: without a policy that
+    wants TLS, clear text may work.
+    """
+
+    def __init__(self, outcome: Delayed | Failed, *, handshake: bool = False) -> None:
+        super().__init__(outcome.reason)
+        self.outcome = outcome
+        self.handshake = handshake
+
+
+@frozen
+class Peer:
+    """Who is at the other end of a session."""
+
+    name: str
+    address: str
+
+    def __str__(self) -> str:
+        return self.name if self.name == self.address else f"{self.name} [{self.address}]"
+
+
+def outcome_of(reply: Reply, command: str, peer: str, detail: str = "") -> Outcome:
+    """Say what a reply to a command of the transaction means for its recipient.
+
+    The code decides, not the enhanced status (RFC 3463 2): a status of another class is not believed.
+    `detail` goes with a delivery, for the log.
+    """
+    if reply.code < 300:
+        return Delivered(f"{reply}{detail}", peer)
+    reason = f"{peer} said {reply} in reply to {command}"
+    if reply.code == 421:
+        return Delayed(_status(reply, "4.3.2"), reason, peer, reply, site_wide=True)
+    if reply.temporary:
+        return Delayed(_status(reply, "4.0.0"), reason, peer, reply)
+    if is_too_many_recipients(reply, command):
+        return Delayed("4.5.3", reason, peer, reply)
+    return Failed(_status(reply, _PERMANENT.get(reply.code, "5.0.0")), reason, peer, reply)
+
+
+def is_too_many_recipients(reply: Reply, command: str) -> bool:
+    """Whether the reply to RCPT says that the transaction is full: the others may go in another.
+
+    RFC 5321 4.5.3.1.10: 452, and the 552 of old servers is to be taken for it.
+    """
+    if command != "RCPT" or reply.code not in (452, 552):
+        return False
+    return reply.status in ("4.5.3", "5.5.3") or bool(_TOO_MANY.search(reply.text))
+
+
+def greeting_refused(reply: Reply, peer: str) -> Delayed | Failed:
+    """Say what a greeting other than 220, or a refusal of EHLO, means.
+
+    It is about the session, not the message, so a 5yz is for this host only (RFC 5321 3.1) and a later try may do;
+    but 521 says that the host takes no mail at all (RFC 7504 3).
+    """
+    reason = f"{peer} refused the session: {reply}"
+    if reply.code == 521:
+        return Failed(_status(reply, "5.3.2"), reason, peer, reply)
+    return Delayed("4.3.2" if not reply.temporary else _status(reply, "4.3.2"), reason, peer, reply, site_wide=True)
+
+
+def _status(reply: Reply, otherwise: str) -> str:
+    return reply.status if reply.status[:1] == str(reply.code)[:1] else otherwise
+
+
+# RFC 7504 4 for 556. The other codes are too general: what they mean stands in the enhanced status or nowhere.
+_PERMANENT = {556: "5.1.10"}

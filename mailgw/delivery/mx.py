@@ -1,0 +1,99 @@
+"""The next hops of a domain: MX hosts in order, and their addresses (RFC 5321 5.1)."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from itertools import chain, zip_longest
+
+from twisted.internet.defer import Deferred, gatherResults
+
+from mailgw.delivery.classify import Unreachable
+from mailgw.dns.interface import DnsFailure, MxRecord, RecordType, Resolver
+from mailgw.mail.address import AddressError, ascii_domain, literal_address
+from mailgw.queue.item import Delayed, Failed
+
+# More MX hosts, or addresses of a host, than anybody tries.
+MAX_HOSTS = 20
+MAX_ADDRESSES = 10
+
+
+class MailExchangers:
+    """Finds the hosts of a domain and the addresses of a host."""
+
+    def __init__(self, resolver: Resolver, hostname: str, random: random.Random) -> None:
+        self._resolver = resolver
+        self._hostname = hostname.lower()
+        self._random = random
+
+    async def hosts(self, domain: str) -> tuple[str, ...]:
+        """Give the hosts to try, best first; an address for an address literal. Raises Unreachable."""
+        if domain.startswith("["):
+            return (_literal(domain),)
+        try:
+            name = ascii_domain(domain)
+            answer = await self._resolver.lookup(name, "MX")
+        except AddressError as error:
+            raise Unreachable(Failed("5.1.2", str(error))) from error
+        except DnsFailure as error:
+            reason = f"DNS does not say now where mail for {domain} goes: {error.cause}"
+            raise Unreachable(Delayed("4.4.3", reason, site_wide=True)) from error
+        if not answer.exists:
+            raise Unreachable(Failed("5.1.2", f"the domain {domain} does not exist"))
+        records = [record for record in answer.records if isinstance(record, MxRecord)]
+        if not records:
+            return (name,)  # RFC 5321 5.1: the domain is its own host, with preference 0
+        return self._ordered(domain, records)
+
+    def _ordered(self, domain: str, records: Sequence[MxRecord]) -> tuple[str, ...]:
+        named = [(record.preference, record.exchange.rstrip(".").lower()) for record in records]
+        if not any(name for _, name in named):  # RFC 7505 3
+            raise Unreachable(Failed("5.1.10", f"the domain {domain} takes no mail (it has a null MX)"))
+        ours = [preference for preference, name in named if name == self._hostname]
+        # RFC 5321 5.1: we and what stands behind us would only send it round. Equals are in random order.
+        kept = [(p, self._random.random(), name) for p, name in named if name and (not ours or p < min(ours))]
+        if not kept:
+            reason = f"mail for {domain} loops: its best MX is ourselves, and it is no domain of ours"
+            raise Unreachable(Failed("5.4.6", reason))
+        return tuple(dict.fromkeys(name for _, _, name in sorted(kept)))[:MAX_HOSTS]
+
+    async def addresses(self, host: str) -> tuple[str, ...]:
+        """Give the addresses of a host, IPv4 and IPv6 in turn. Raises Unreachable when it has none."""
+        if _is_address(host):
+            return (host,)
+        if host == "localhost" or host.endswith(".localhost"):  # RFC 6761 6.3
+            return ("127.0.0.1", "::1")
+        found: list[Sequence[str] | DnsFailure] = await gatherResults(
+            [Deferred.fromCoroutine(self._lookup(host, "A")), Deferred.fromCoroutine(self._lookup(host, "AAAA"))]
+        )
+        families = [addresses for addresses in found if not isinstance(addresses, DnsFailure)]
+        in_turn = [address for address in chain(*zip_longest(*families)) if address]
+        if in_turn:
+            return tuple(in_turn[:MAX_ADDRESSES])
+        for failure in found:
+            if isinstance(failure, DnsFailure):
+                reason = f"DNS does not give the address of {host} now: {failure.cause}"
+                raise Unreachable(Delayed("4.4.3", reason, host, site_wide=True))
+        raise Unreachable(Failed("5.4.4", f"the host {host} has no address", host))
+
+    async def _lookup(self, host: str, type: RecordType) -> Sequence[str] | DnsFailure:
+        try:
+            answer = await self._resolver.lookup(host, type)
+        except DnsFailure as error:
+            return error
+        return [record for record in answer.records if isinstance(record, str)]
+
+
+def _literal(domain: str) -> str:
+    try:
+        return str(literal_address(domain))
+    except AddressError as error:
+        raise Unreachable(Failed("5.1.2", str(error))) from error
+
+
+def _is_address(host: str) -> bool:
+    try:
+        literal_address(f"[IPv6:{host}]" if ":" in host else f"[{host}]")
+    except AddressError:
+        return False
+    return True

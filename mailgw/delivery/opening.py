@@ -1,0 +1,101 @@
+"""Opening a session: greeting, EHLO, STARTTLS, AUTH."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from attrs import frozen
+
+from mailgw.delivery.classify import Unreachable, greeting_refused
+from mailgw.delivery.clienttls import ClientTls
+from mailgw.delivery.connection import SessionLost, SmtpConnection
+from mailgw.mail.reply import Reply
+from mailgw.queue.item import Delayed
+from mailgw.smtp.client import Capabilities, auth_plain, command
+
+TlsPolicy = Literal["none", "opportunistic", "required", "verified", "implicit"]
+
+
+@frozen
+class Access:
+    """How to speak with a next hop. `password` is not shown."""
+
+    tls: TlsPolicy = "opportunistic"
+    username: str = ""
+    password: str = ""
+
+    def __repr__(self) -> str:
+        return f"Access(tls={self.tls!r}, username={self.username!r})"
+
+
+async def open_session(connection: SmtpConnection, access: Access, hostname: str, tls: ClientTls) -> None:
+    """Make a fresh connection ready for transactions. Raises Unreachable; the connection is ended then."""
+    try:
+        if access.tls == "implicit":
+            await _handshake(connection, access, tls)
+        greeting = await connection.greeting()
+        if greeting.code != 220:
+            raise Unreachable(greeting_refused(greeting, str(connection.peer)))
+        await _hello(connection, hostname)
+        if access.tls not in ("none", "implicit"):
+            await _start_tls(connection, access, hostname, tls)
+        if access.username:
+            await _authenticate(connection, access)
+    except SessionLost as error:
+        raise Unreachable(Delayed("4.4.2", str(error), str(connection.peer), site_wide=True)) from error
+    except Unreachable:
+        connection.quit()
+        raise
+
+
+async def _hello(connection: SmtpConnection, hostname: str) -> None:
+    reply = await connection.command(command(f"EHLO {hostname}"), "EHLO")
+    if reply.code < 300:
+        connection.capabilities = Capabilities.parse(reply)
+        return
+    if reply.permanent and reply.code not in (521, 554):  # RFC 5321 3.2: an old server, without extensions
+        reply = await connection.command(command(f"HELO {hostname}"), "HELO")
+        if reply.code < 300:
+            return
+    raise Unreachable(greeting_refused(reply, str(connection.peer)))
+
+
+async def _start_tls(connection: SmtpConnection, access: Access, hostname: str, tls: ClientTls) -> None:
+    if not connection.capabilities.starttls:
+        if access.tls != "opportunistic":
+            raise _insecure(connection, "it does not offer STARTTLS, which the route wants")
+        return
+    reply = await connection.start_tls_by_command()
+    if reply.code != 220:
+        if access.tls != "opportunistic":
+            raise _insecure(connection, f"it refused STARTTLS: {reply}", reply)
+        return  # RFC 3207 4.1 lets the client go on
+    await _handshake(connection, access, tls)
+    await _hello(connection, hostname)
+
+
+async def _handshake(connection: SmtpConnection, access: Access, tls: ClientTls) -> None:
+    verified = access.tls in ("verified", "implicit")
+    name = connection.peer.name
+    try:
+        version = await connection.start_tls(tls.verified(name) if verified else tls.unverified(name))
+    except SessionLost as error:
+        outcome = Delayed("4.7.5", f"no TLS: {error}", str(connection.peer), site_wide=True)
+        raise Unreachable(outcome, handshake=True) from error
+    connection.tls = f"{version}, certificate {'verified' if verified else 'not verified'}"
+
+
+async def _authenticate(connection: SmtpConnection, access: Access) -> None:
+    if not connection.tls:
+        raise _insecure(connection, "it offers no TLS, and a password goes nowhere in clear text")
+    if "PLAIN" not in connection.capabilities.auth:
+        raise _insecure(connection, "it offers no AUTH PLAIN")
+    reply = await connection.command(auth_plain(access.username, access.password), "AUTH")
+    if reply.code != 235:
+        raise _insecure(connection, f"it did not take our user name and password: {reply}", reply)
+
+
+def _insecure(connection: SmtpConnection, reason: str, reply: Reply | None = None) -> Unreachable:
+    """What a route wants cannot be had. It may be mended, so it is never for good."""
+    peer = str(connection.peer)
+    return Unreachable(Delayed("4.7.4", f"no session with {peer}: {reason}", peer, reply, site_wide=True))
