@@ -31,7 +31,7 @@ def makeService(options: Options) -> IService:
 
     twisted_reactor: Any = reactor
     try:
-        return composition.build(options["config"], twisted_reactor, random.Random(), sys.stdout)
+        return composition.build(options["config"], twisted_reactor, random.SystemRandom(), sys.stdout)
     except ConfigurationErrors as errors:
         sys.exit("\n".join(f"mailgw: {error}" for error in errors.errors))
     except (StartError, TlsError, OSError) as error:
