@@ -94,7 +94,7 @@ def load(path: str | os.PathLike[str], clock: IReactorTime, threads: Threads) ->
 def make_judge(etc: Etc, resolver: Resolver, clock: IReactorTime, threads: Threads) -> Judge:
     """Make the judge: sender authentication, the filters, the policy."""
     return Judge(
-        Authenticator(resolver, threads, etc.settings.hostname, clock.seconds),
+        Authenticator(resolver, threads, etc.settings.hostname, clock),
         FilterRunner(etc.filters, clock),
         Policy(etc.weights, etc.filter_file.thresholds, etc.filter_file.rules),
         clock,
@@ -130,7 +130,7 @@ def build(path: str | os.PathLike[str], reactor: Any, entropy: random.Random, st
         store,
         {
             "maildir": MaildirAgent(settings.maildir, disk, settings.hostname, reactor),
-            "relay": RelayAgent(reactor, resolver, settings.relay, settings.routes, settings.hostname, entropy, disk),
+            "relay": RelayAgent(reactor, resolver, settings.relay, settings.routes, settings.hostname, disk, entropy),
         },
         ReportWriter(settings.hostname, etc.router, reactor, make_id, settings.queue),
         reactor,

@@ -201,7 +201,7 @@ class Link(Protocol):
 
 def _brief(reason: Failure) -> str:
     """OpenSSL's reason without its traceback: `no shared cipher`."""
-    value = reason.value
+    value: Any = reason.value
     if value.args and isinstance(value.args[0], list) and value.args[0]:
         return str(value.args[0][0][-1])
     return reason.getErrorMessage()

@@ -93,7 +93,7 @@ class ListenerFactory(Factory):
         self._server_limits = server_limits(session_settings.limits)
         self._extensions = extensions(listener, session_settings)
 
-    def buildProtocol(self, addr: IAddress) -> Link:
+    def buildProtocol(self, addr: IAddress | None) -> Link:
         connection = ServerConnection(
             self._session_settings.hostname,
             self._server_limits,

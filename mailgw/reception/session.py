@@ -121,7 +121,7 @@ class Session:
         except LinkEnded:
             raise
         except Exception:
-            self.log.failure("error in session {session}", event="error", **self._ids())
+            self.log.failure("error in session {session}", event="error", session=self.client.session_id)
             reply = LOCAL_ERROR
         if reply is None:
             return None
