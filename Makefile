@@ -37,8 +37,8 @@ clean:
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" && $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-		echo "mailgw needs Python 3.11 or later$(if $(PYTHON), and $(PYTHON) is older or missing);" \
-			"say which one to take: make PYTHON=/path/to/python3.12 run" >&2; exit 1; }
+		echo "mailgw needs Python 3.11 or later$(if $(PYTHON),; $(PYTHON) is older or missing)." \
+			"Say which one to take: make PYTHON=/path/to/python3.12 run" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 		echo "$(PYTHON) cannot make virtual environments; on Debian and Ubuntu: apt-get install python3-venv" >&2; \
 		exit 1; }
