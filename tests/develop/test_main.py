@@ -1,0 +1,109 @@
+"""The gateway to try, as a user starts it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import smtplib
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+import mailgw
+from mailgw.develop.main import CannotStart, check_ports
+from mailgw.develop.messages import ALICE, OUTSIDER, SENDER
+from mailgw.develop.setup import Layout, Ports
+
+ROOT = Path(mailgw.__file__).parent.parent
+LIMIT = 30.0
+
+
+def free_ports() -> Ports:
+    probes = [socket.socket() for _ in range(5)]
+    for probe in probes:
+        probe.bind(("127.0.0.1", 0))
+    numbers = [probe.getsockname()[1] for probe in probes]
+    for probe in probes:
+        probe.close()
+    return Ports(*numbers)
+
+
+class PortTest(SynchronousTestCase):
+    def test_busy_port_is_named(self) -> None:
+        ports = free_ports()
+        with socket.socket() as holder:
+            holder.bind(("127.0.0.1", ports.submission))
+            holder.listen()
+            error = self.assertRaises(CannotStart, check_ports, ports)
+        self.assertIn(f"{ports.submission} (submission: Address already in use)", str(error))
+        self.assertNotIn("\n", str(error))
+        check_ports(ports)
+
+
+class RunTest(SynchronousTestCase):
+    """One run, with the three messages that the guide offers; then a second one."""
+
+    def start(self, layout: Layout, ports: Ports) -> subprocess.Popen[bytes]:
+        numbers = f"{ports.mx},{ports.implicit},{ports.submission},{ports.sink},{ports.dns}"
+        output = open(f"{layout.root}.log", "ab")  # noqa: SIM115 - closed by the clean-up
+        self.addCleanup(output.close)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "mailgw.develop", str(layout.root), "--etc", str(ROOT / "etc"), "--ports", numbers],
+            stdout=output,
+            stderr=output,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        self.addCleanup(self.end, process)
+        self.wait_for(lambda: b"Ctrl-C" in self.output(layout) or process.poll() is not None, layout)
+        self.assertIsNone(process.poll(), self.output(layout).decode())
+        return process
+
+    def end(self, process: subprocess.Popen[bytes]) -> int:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+        return process.wait(LIMIT)
+
+    def output(self, layout: Layout) -> bytes:
+        return Path(f"{layout.root}.log").read_bytes()
+
+    def wait_for(self, condition: Callable[[], bool], layout: Layout) -> None:
+        deadline = time.monotonic() + LIMIT
+        while not condition():
+            self.assertLess(time.monotonic(), deadline, self.output(layout).decode())
+            time.sleep(0.05)
+
+    def test_three_messages(self) -> None:
+        layout, ports = Layout(Path(self.mktemp()).absolute()), free_ports()
+        process = self.start(layout, ports)
+        password = layout.password.read_text().strip()
+        self.assertIn(password, self.output(layout).decode())
+        with smtplib.SMTP("127.0.0.1", ports.mx, timeout=LIMIT) as smtp:
+            for name in ("good.eml", "gtube.eml"):
+                smtp.sendmail(SENDER, [ALICE], (layout.messages / name).read_bytes())
+        context = ssl.create_default_context(cafile=str(layout.certificate))
+        with smtplib.SMTP_SSL("localhost", ports.implicit, timeout=LIMIT, context=context) as smtp:
+            smtp.login(ALICE, password)
+            smtp.sendmail(ALICE, [OUTSIDER], (layout.messages / "outside.eml").read_bytes())
+        alice = layout.mail / "example.test" / "alice"
+        folders = (alice / "new", alice / ".Spam" / "new", layout.sink)
+        self.wait_for(lambda: all(folder.is_dir() and any(folder.glob("[!.]*")) for folder in folders), layout)
+        inbox, spam, sink = (next(folder.glob("[!.]*")).read_text() for folder in folders)
+        self.assertIn("Subject: Good news", inbox)
+        self.assertIn("spf=pass", inbox)
+        self.assertIn("dkim=pass", inbox)
+        self.assertIn("GTUBE-STANDARD", spam)
+        self.assertIn(f"X-Envelope-To: <{OUTSIDER}>", sink)
+        self.assertEqual(self.end(process), 0, self.output(layout).decode())
+        self.assertNotIn("Traceback", self.output(layout).decode())
+
+        again = self.start(layout, ports)
+        self.assertEqual(layout.password.read_text().strip(), password)
+        again.send_signal(signal.SIGTERM)
+        self.assertEqual(again.wait(LIMIT), 0)
+        check_ports(ports)
