@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from OpenSSL import SSL, crypto
+from typing import Any
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from OpenSSL import SSL
 from twisted.internet.ssl import CertificateOptions, TLSVersion
 
 from mailgw.config.schema import Tls
@@ -19,8 +25,9 @@ def server_options(settings: Tls) -> CertificateOptions | None:
     """
     if not settings.certificate_file:
         return None
-    chain = _chain(settings.certificate_file)
-    key = _key(settings.key_file)
+    # Twisted passes them on to pyOpenSSL, which wants cryptography's types now; the annotations name the older ones.
+    chain: list[Any] = list(_chain(settings.certificate_file))
+    key: Any = _key(settings.key_file)
     minimum = TLSVersion.TLSv1_3 if settings.minimum_version == "1.3" else TLSVersion.TLSv1_2
     options = CertificateOptions(privateKey=key, certificate=chain[0], extraCertChain=chain[1:], raiseMinimumTo=minimum)
     try:
@@ -43,22 +50,20 @@ def _read(key: str, path: str) -> bytes:
         raise TlsError(f"{key}: cannot read {path}: {error.strerror}") from None
 
 
-def _chain(path: str) -> list[crypto.X509]:
+def _chain(path: str) -> list[x509.Certificate]:
     text = _read("tls.certificate_file", path)
-    marker = b"-----BEGIN CERTIFICATE-----"
-    parts = [marker + part for part in text.split(marker)[1:]]
-    if not parts:
+    if b"-----BEGIN CERTIFICATE-----" not in text:
         raise TlsError(f"tls.certificate_file: {path} holds no PEM certificate")
     try:
-        return [crypto.load_certificate(crypto.FILETYPE_PEM, part) for part in parts]
-    except crypto.Error:
+        return x509.load_pem_x509_certificates(text)
+    except ValueError:
         raise TlsError(f"tls.certificate_file: {path} holds a certificate that cannot be read") from None
 
 
-def _key(path: str) -> crypto.PKey:
+def _key(path: str) -> PrivateKeyTypes:
     text = _read("tls.key_file", path)
     try:
-        # An empty passphrase: an encrypted key is an error here, not a question on the terminal.
-        return crypto.load_privatekey(crypto.FILETYPE_PEM, text, passphrase=b"")
-    except (crypto.Error, ValueError, TypeError):
+        # No passphrase: an encrypted key is an error here, not a question on the terminal.
+        return load_pem_private_key(text, None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
         raise TlsError(f"tls.key_file: {path} holds no unencrypted PEM private key") from None
