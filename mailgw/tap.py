@@ -22,7 +22,7 @@ class Options(usage.Options):
 
     synopsis = "[--config FILE]"
     longdesc = "A mail gateway. Everything else is configured in the file."
-    optParameters = [["config", "c", DEFAULT_CONFIG, "The main configuration file."]]  # noqa: RUF012 - Twisted's attribute
+    optParameters = [["config", "c", DEFAULT_CONFIG, "The main configuration file."]]
 
 
 def makeService(options: Options) -> IService:

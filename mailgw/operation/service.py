@@ -162,9 +162,8 @@ class GatewayService(Service):
         error = getattr(port, "value", None)
         if error is not None:
             reason = error.socketError.strerror if isinstance(error, CannotListenError) else error
-            raise StartError(
-                f"cannot listen on {binding.address} port {binding.port} ([listeners.{binding.key}] addresses): {reason}"
-            )
+            place = f"{binding.address} port {binding.port} ([listeners.{binding.key}] addresses)"
+            raise StartError(f"cannot listen on {place}: {reason}")
         # Bound, not yet accepting: the kernel queues clients until the queue's store is open.
         port.stopReading()
         listening: IListeningPort = port

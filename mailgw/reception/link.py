@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IReactorTime, ITCPTransport, ITLSTransport
+from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.ssl import CertificateOptions
 from twisted.python.failure import Failure
@@ -84,7 +84,7 @@ class Link(Protocol):
         if self._ended is not None:
             raise self._ended
         self._handshake = Deferred()
-        cast(ITLSTransport, self.transport).startTLS(options)  # type: ignore[misc]
+        self.tcp.startTLS(options)
         self._set_timer(self._timeouts.handshake)
         self._resume()
         try:
@@ -93,7 +93,7 @@ class Link(Protocol):
             self._handshake = None
             self._clear_timer()
         self._connection.tls_started()
-        handle: Any = cast(ITLSTransport, self.transport).getHandle()  # type: ignore[misc]
+        handle = self.tcp.getHandle()
         return f"{handle.get_protocol_version_name()} {handle.get_cipher_name()}"
 
     def close(self) -> None:
@@ -119,8 +119,9 @@ class Link(Protocol):
         self._abort()
 
     @property
-    def tcp(self) -> ITCPTransport:
-        return cast(ITCPTransport, self.transport)
+    def tcp(self) -> Any:
+        """The transport: one that is TCP, TLS and a producer at once, for which Twisted has no type."""
+        return self.transport
 
     # Twisted's side
 
@@ -153,7 +154,8 @@ class Link(Protocol):
     # Waiting
 
     async def _wait(self, limit: float) -> None:
-        self._waiter = waiter = Deferred()
+        waiter: Deferred[None] = Deferred()
+        self._waiter = waiter
         self._set_timer(min(limit, max(0.0, self._ends_at - self._clock.seconds())))
         self._resume()
         await waiter

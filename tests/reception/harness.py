@@ -1,0 +1,183 @@
+"""A session on a transport in memory, with a router, a judge and a store that tests can steer."""
+
+from __future__ import annotations
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransportWithDisconnection
+
+from mailgw.config.schema import Limits, Listener, Queue, Timeouts
+from mailgw.mail.address import Mailbox
+from mailgw.mail.transaction import Client, Transaction
+from mailgw.mail.verdict import Verdict
+from mailgw.queue.item import Destination
+from mailgw.queue.memory import MemoryStore
+from mailgw.queue.store import Entry
+from mailgw.reception.acceptance import Acceptance, TraceSettings
+from mailgw.reception.intake import IntakeSettings
+from mailgw.reception.limits import SessionCount
+from mailgw.reception.link import Link
+from mailgw.reception.listener import ListenerFactory, Sessions
+from mailgw.reception.session import SessionSettings
+from mailgw.routing.interface import Routed, Target, Unknown
+
+INBOX = Verdict("inbox", 0.0, (), "nothing against it")
+
+
+class FakeRouter:
+    """`known` at ours.example are mailboxes; every other domain is outside."""
+
+    known = ("alice", "bob", "postmaster")
+
+    def is_ours(self, domain: str) -> bool:
+        return domain == "ours.example"
+
+    def resolve(self, mailbox: Mailbox) -> Routed | Unknown:
+        if not self.is_ours(mailbox.domain):
+            return Routed((Target(mailbox, Destination("relay", f"mx:{mailbox.domain}")),), ours=False)
+        if mailbox.local_part not in self.known:
+            return Unknown("no such mailbox")
+        return Routed((Target(mailbox, Destination("maildir", str(mailbox))),), ours=True)
+
+
+class FakeJudge:
+    """Gives `verdict`, or waits for `pending`, or raises `error`; keeps what it was asked about."""
+
+    def __init__(self) -> None:
+        self.verdict = INBOX
+        self.pending: Deferred[None] | None = None
+        self.error: Exception | None = None
+        self.transactions: list[Transaction] = []
+        self.begun: list[Mailbox | None] = []
+
+    def begin(self, client: Client, reverse_path: Mailbox | None) -> None:
+        self.begun.append(reverse_path)
+
+    async def judge(self, transaction: Transaction, early: object) -> Verdict:
+        self.transactions.append(transaction)
+        if self.pending is not None:
+            await self.pending
+        if self.error is not None:
+            raise self.error
+        return self.verdict
+
+
+class FakeAuthenticator:
+    def __init__(self) -> None:
+        self.error: Exception | None = None
+
+    async def verify(self, username: str, password: str) -> str | None:
+        if self.error is not None:
+            raise self.error
+        return "alice@ours.example" if (username, password) == ("alice", "secret") else None
+
+
+class Transport(StringTransportWithDisconnection):
+    """A transport that knows how TCP ones are closed, and may pretend that TLS is up."""
+
+    aborted = False
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        pass
+
+    def abortConnection(self) -> None:
+        self.aborted = True
+        self.loseConnection()
+
+
+class Server:
+    """One listener with everything behind it in memory. `connect` gives a peer."""
+
+    def __init__(
+        self,
+        *,
+        kind: str = "mx",
+        limits: Limits | None = None,
+        timeouts: Timeouts | None = None,
+        store: MemoryStore | None = None,
+    ) -> None:
+        self.clock = Clock()
+        self.clock.advance(1_700_000_000)
+        self.judge = FakeJudge()
+        self.authenticator = FakeAuthenticator()
+        self.store = store or MemoryStore()
+        self.offered: list[Entry] = []
+        self.sessions = Sessions()
+        limits = limits or Limits()
+        timeouts = timeouts or Timeouts()
+        self._ids = iter(range(10**6))
+        acceptance = Acceptance(
+            self.judge,  # type: ignore[arg-type]
+            self.store,
+            self.offered.append,
+            limits,
+            Queue(),
+            TraceSettings("mx.ours.example", "mx.ours.example", True),
+            self.clock,
+        )
+        intake_settings = IntakeSettings(
+            router=FakeRouter(),
+            store=self.store,
+            judge=self.judge,  # type: ignore[arg-type]
+            acceptance=acceptance,
+            limits=limits,
+            timeouts=timeouts,
+            new_id=self.new_id,
+            postmaster_domain="ours.example",
+        )
+        session_settings = SessionSettings("mx.ours.example", limits, timeouts, None, False, self.authenticator)
+        self.factory = ListenerFactory(
+            Listener(kind=kind, tls="none"),  # type: ignore[arg-type]
+            session_settings,
+            intake_settings,
+            SessionCount(limits),
+            self.sessions,
+            self.clock,
+            self.new_id,
+        )
+
+    def new_id(self) -> str:
+        return f"ID{next(self._ids):04d}"
+
+    def connect(self, address: str = "192.0.2.1") -> Peer:
+        return Peer(self, address)
+
+
+class Peer:
+    """A client: `say` sends bytes and gives the replies that came back."""
+
+    def __init__(self, server: Server, address: str) -> None:
+        link = server.factory.buildProtocol(None)
+        self.link: Link = link
+        self.transport = Transport(
+            hostAddress=IPv4Address("TCP", "127.0.0.1", 25), peerAddress=IPv4Address("TCP", address, 40000)
+        )
+        self.transport.protocol = link
+        link.makeConnection(self.transport)
+        self.greeting = self.replies()
+
+    def replies(self) -> str:
+        data = self.transport.value().decode()
+        self.transport.clear()
+        return data
+
+    def say(self, *lines: str) -> str:
+        """Send lines in one segment; give what was answered by now."""
+        self.link.dataReceived("".join(line + "\r\n" for line in lines).encode())
+        return self.replies()
+
+    @property
+    def closed(self) -> bool:
+        return not self.transport.connected
+
+    def deliver(self, message: str = "Subject: x\r\n\r\nbody", recipient: str = "alice@ours.example") -> str:
+        """Send a message in one transaction; give the reply to the final dot."""
+        self.say("EHLO client.example", "MAIL FROM:<a@b.example>", f"RCPT TO:<{recipient}>", "DATA")
+        return self.say(*message.split("\r\n"), ".")
+
+
+def codes(replies: str) -> list[str]:
+    """The codes of the replies, one for each."""
+    return [line[:3] for line in replies.splitlines() if line[3:4] == " "]
+
