@@ -10,6 +10,7 @@ import base64
 import re
 from collections.abc import Sequence
 from enum import Enum, auto
+from functools import lru_cache
 
 from attrs import frozen
 
@@ -18,6 +19,8 @@ from mailgw.mail.reply import Reply
 # RFC 5321 4.5.3.1.5 says 512 octets a reply line; servers exceed it. Beyond these bounds a peer is not worth reading.
 MAX_REPLY_LINE = 2048
 MAX_REPLY_LINES = 128
+# Short lines are parsed once.
+MAX_KNOWN_LINE = 80
 
 _LINE = re.compile(r"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
 # RFC 3463 2, RFC 2034 4: the status stands first in the text of each line.
@@ -51,25 +54,37 @@ class ReplyReader:
         return [reply for line in lines if (reply := self._line(line))]
 
     def _line(self, line: bytes) -> Reply | None:
+        if not self._texts and len(line) <= MAX_KNOWN_LINE and line[3:4] == b" ":
+            return _known(line)
         if len(line) > MAX_REPLY_LINE:
             raise PeerError(f"sent a reply line longer than {MAX_REPLY_LINE} octets")
-        text = line.decode("utf-8", "replace").rstrip("\r")
-        match = _LINE.fullmatch(text)
-        if not match:
-            raise PeerError(f"sent what is no SMTP reply: {text[:100]!r}")
-        code, separator, rest = int(match[1]), match[2], match[3] or ""
+        code, more, text = _parse(line)
         if self._texts and code != self._code:
             raise PeerError(f"changed the code within a reply from {self._code} to {code}")
         self._code = code
-        if separator != "-":
-            if not self._texts:
-                return _reply(code, (rest,))
-            texts, self._texts = (*self._texts, rest), []
+        if not more:
+            texts, self._texts = (*self._texts, text), []
             return _reply(code, texts)
         if len(self._texts) >= MAX_REPLY_LINES:
             raise PeerError(f"sent a reply of more than {MAX_REPLY_LINES} lines")
-        self._texts.append(rest)
+        self._texts.append(text)
         return None
+
+
+@lru_cache(maxsize=256)
+def _known(line: bytes) -> Reply:
+    """Most replies to MAIL, RCPT and DATA are ever the same."""
+    code, _, text = _parse(line)
+    return _reply(code, (text,))
+
+
+def _parse(line: bytes) -> tuple[int, bool, str]:
+    """Give code, whether more lines follow, and text."""
+    text = line.decode("utf-8", "replace").rstrip("\r")
+    match = _LINE.fullmatch(text)
+    if not match:
+        raise PeerError(f"sent what is no SMTP reply: {text[:100]!r}")
+    return int(match[1]), match[2] == "-", match[3] or ""
 
 
 def _reply(code: int, texts: tuple[str, ...]) -> Reply:
