@@ -73,7 +73,7 @@ class Recipients:
         What is listed as it stands wins over what is left without the detail; an alias wins over a mailbox.
         """
         local = local_key(mailbox.local_part)
-        routing = _ROUTING.search(local) is not None
+        routing = self.has_routing(mailbox)
         # Routing in a local part is honoured by nobody here: such a name is known only when it is listed.
         for name in (local,) if routing else names(local, self.separators):
             key = (name, domain.name)
@@ -87,6 +87,10 @@ class Recipients:
         if domain.destination and not routing and (domain.recipients is None or self.is_postmaster(mailbox)):
             return Target(mailbox, domain.destination)
         return None
+
+    def has_routing(self, mailbox: Mailbox) -> bool:
+        """Whether the local part reads like an address or a path in itself."""
+        return _ROUTING.search(mailbox.local_part) is not None
 
     def is_postmaster(self, mailbox: Mailbox) -> bool:
         """Whether it is the reserved mailbox of RFC 5321 4.5.1, in any case, with or without a detail."""

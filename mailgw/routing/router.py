@@ -39,6 +39,8 @@ class DirectoryRouter:
             return Routed((found,), ours=True)
         if found is not None:
             return Routed(self.aliases[found], ours=True)
+        if self.recipients.has_routing(mailbox):
+            return Unknown(f"routing in the local part of {mailbox} is not followed, and nobody has that name")
         targets = self.catch_alls.get(domain.name)
         # RFC 5321 4.5.1: mail for the postmaster is taken, whoever reads it.
         if targets is None and self.recipients.is_postmaster(mailbox):
