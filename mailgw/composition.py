@@ -30,6 +30,7 @@ from mailgw.mail.identifiers import new_id
 from mailgw.operation import log, tls
 from mailgw.operation.service import Binding, GatewayService, Part, RunAs
 from mailgw.operation.threads import Pool, Threads
+from mailgw.queue.agent import DeliveryAgent
 from mailgw.queue.scheduler import Scheduler
 from mailgw.queue.sqlite import SqliteStore
 from mailgw.reception.acceptance import Acceptance, TraceSettings
@@ -79,7 +80,9 @@ def load(path: str | os.PathLike[str], clock: IReactorTime, threads: Threads) ->
     router: DirectoryRouter | None = None
     try:
         filter_file = load_filter_file(settings.filters_file)
-        filters, weights = catalogue.build(filter_file, settings.filters_file, settings.rules_file, clock, threads)
+        filters, weights = catalogue.build(
+            filter_file, settings.filters_file, settings.rules_file, clock, threads, others=SYMBOLS
+        )
     except ConfigurationErrors as found:
         errors += found.errors
     try:
@@ -88,7 +91,7 @@ def load(path: str | os.PathLike[str], clock: IReactorTime, threads: Threads) ->
         errors += found.errors
     if errors or router is None:
         raise ConfigurationErrors(errors)
-    return Etc(main, settings, filter_file, filters, {**SYMBOLS, **weights, **filter_file.scores}, router)
+    return Etc(main, settings, filter_file, filters, weights, router)
 
 
 def make_judge(etc: Etc, resolver: Resolver, clock: IReactorTime, threads: Threads) -> Judge:
@@ -126,17 +129,11 @@ def build(path: str | os.PathLike[str], reactor: Any, entropy: random.Random, st
         clock=reactor,
     )
     make_id = _Ids(reactor, entropy)
-    scheduler = Scheduler(
-        store,
-        {
-            "maildir": MaildirAgent(settings.maildir, disk, settings.hostname, reactor),
-            "relay": RelayAgent(reactor, resolver, settings.relay, settings.routes, settings.hostname, disk, entropy),
-        },
-        ReportWriter(settings.hostname, etc.router, reactor, make_id, settings.queue),
-        reactor,
-        entropy,
-        settings.queue,
-    )
+    maildir = MaildirAgent(settings.maildir, disk, settings.hostname, reactor)
+    relay = RelayAgent(reactor, resolver, settings.relay, settings.routes, settings.hostname, disk, entropy)
+    reporter = ReportWriter(settings.hostname, etc.router, reactor, make_id, settings.queue)
+    agents: dict[str, DeliveryAgent] = {"maildir": maildir, "relay": relay}
+    scheduler = Scheduler(store, agents, reporter, reactor, entropy, settings.queue)
     sessions = Sessions()
     bindings = _bindings(
         etc, make_judge(etc, resolver, reactor, cpu), store, scheduler, sessions, reactor, cpu, make_id
@@ -146,6 +143,8 @@ def build(path: str | os.PathLike[str], reactor: Any, entropy: random.Random, st
         Part("disk threads", disk.start, disk.stop),
         Part("resolver", _nothing, resolver.stop),
         Part("queue", store.open, store.close),
+        Part("folders", _nothing, maildir.close),
+        Part("relay", _nothing, relay.close),
         Part("scheduler", scheduler.start, lambda: scheduler.stop(settings.timeouts.shutdown)),
     )
     return GatewayService(
