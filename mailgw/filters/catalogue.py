@@ -1,0 +1,122 @@
+"""The catalogue: which filters there are, and how each is made from filters.toml."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Set
+from difflib import get_close_matches
+from typing import Any
+
+from attrs import frozen
+from twisted.internet.interfaces import IReactorTime
+
+from mailgw.config.check import check_bounds
+from mailgw.config.errors import ConfigError, ConfigurationErrors
+from mailgw.config.schema import FilterFile
+from mailgw.config.structure import structure_leniently
+from mailgw.config.text import number_lines, quote_key
+from mailgw.filters import runner
+from mailgw.filters.base import Filter, FilterSettings
+from mailgw.filters.gtube import Gtube
+from mailgw.filters.header_sanity import HeaderSanity, HeaderSanitySettings
+from mailgw.filters.rules import RuleSet, load_rules
+from mailgw.filters.site_rules import SiteRules
+from mailgw.operation.threads import Threads
+
+
+@frozen
+class Services:
+    """What a filter may ask for in its constructor. A filter that needs more (DNS, a store) adds it here."""
+
+    clock: IReactorTime
+    threads: Threads
+    rules: RuleSet
+
+
+@frozen
+class Entry:
+    """A filter of the catalogue: its class, the class of its section [filters.NAME], and how it is made."""
+
+    filter: type[Filter]
+    settings: type[FilterSettings]
+    make: Callable[[Any, Services], Filter]
+
+    @property
+    def name(self) -> str:
+        return self.filter.name
+
+
+FILTERS: tuple[Entry, ...] = (
+    Entry(HeaderSanity, HeaderSanitySettings, lambda settings, s: HeaderSanity(settings, s.clock)),
+    Entry(SiteRules, FilterSettings, lambda settings, s: SiteRules(settings, s.rules, s.threads)),
+    Entry(Gtube, FilterSettings, lambda settings, s: Gtube(settings, s.threads)),
+)
+
+
+def build(
+    filter_file: FilterFile,
+    filters_path: str,
+    rules_path: str,
+    clock: IReactorTime,
+    threads: Threads,
+    *,
+    others: Mapping[str, float] | None = None,
+) -> tuple[tuple[Filter, ...], dict[str, float]]:
+    """Make the filters that are enabled, and the weights of all symbols that filters and rules may state.
+
+    `filters_path` is where `filter_file` was read from, for errors; `rules_path` is read (an empty one means no
+    rules). Weights of [scores] go before those of rules.toml and the filters' own. `others` are symbols that do not
+    come from filters, with their weights: when it is given, they are in the weights too, and a symbol in [scores] or
+    [rules] that nobody states is an error. Raises ConfigurationErrors with everything that is wrong in both files.
+    """
+    errors: list[ConfigError] = []
+    defaults = {**(others or {}), **runner.SYMBOLS}
+    for entry in FILTERS:
+        defaults |= entry.filter.symbols
+    rules = RuleSet()
+    if rules_path:
+        try:
+            rules = load_rules(rules_path, taken=defaults)
+        except ConfigurationErrors as found:
+            errors += found.errors
+    weights = {**defaults, **rules.scores, **filter_file.scores}
+    settings = _read_settings(filter_file, filters_path, errors)
+    if others is not None and not errors:  # with rules that cannot be read, their symbols are not known
+        known = defaults.keys() | rules.scores.keys()
+        errors += number_lines(_unknown_symbols(filter_file, filters_path, known))
+    if errors:
+        raise ConfigurationErrors(errors)
+    services = Services(clock, threads, rules)
+    made = tuple(e.make(settings[e.name], services) for e in FILTERS if settings[e.name].enabled)
+    return made, weights
+
+
+def _read_settings(filter_file: FilterFile, path: str, errors: list[ConfigError]) -> dict[str, FilterSettings]:
+    """Make the settings of every filter from its section, or from nothing; append what is wrong to `errors`."""
+    names = [entry.name for entry in FILTERS]
+    unknown = sorted(set(filter_file.filters) - set(names))
+    errors += number_lines(
+        ConfigError(path, f"filters.{quote_key(name)}", f"there is no such filter{_hint(name, names)}")
+        for name in unknown
+    )
+    settings: dict[str, FilterSettings] = {}
+    for entry in FILTERS:
+        prefix = f"filters.{entry.name}"
+        value, found = structure_leniently(entry.settings, filter_file.filters.get(entry.name, {}), path, prefix)
+        if value is not None:
+            found += number_lines(ConfigError(path, key, text) for key, text in check_bounds(value, f"{prefix}."))
+            settings[entry.name] = value
+        errors += found
+    return settings
+
+
+def _unknown_symbols(filter_file: FilterFile, path: str, known: Set[str]) -> Iterator[ConfigError]:
+    for section, symbols in (("scores", filter_file.scores), ("rules", filter_file.rules)):
+        for symbol in symbols:
+            if symbol not in known:
+                hint = _hint(symbol, sorted(known))
+                yield ConfigError(path, f"{section}.{quote_key(symbol)}", f"nothing states this symbol{hint}")
+
+
+def _hint(name: str, known: list[str]) -> str:
+    near = get_close_matches(name, known, n=1)
+    return f'; did you mean "{near[0]}"?' if near else f"; there are: {', '.join(known)}" if len(known) < 20 else ""
