@@ -51,7 +51,7 @@ class RunTest(SynchronousTestCase):
 
     def start(self, layout: Layout, ports: Ports) -> subprocess.Popen[bytes]:
         numbers = f"{ports.mx},{ports.implicit},{ports.submission},{ports.sink},{ports.dns}"
-        output = open(f"{layout.root}.log", "ab")  # noqa: SIM115 - closed by the clean-up
+        output = open(f"{layout.root}.log", "wb")  # noqa: SIM115 - closed by the clean-up
         self.addCleanup(output.close)
         process = subprocess.Popen(
             [sys.executable, "-m", "mailgw.develop", str(layout.root), "--etc", str(ROOT / "etc"), "--ports", numbers],
