@@ -5,10 +5,12 @@ Reading and writing of the format only; what a hash is worth is `reception.crede
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from attrs import frozen
 
@@ -63,27 +65,29 @@ def set_user(path: str, mailbox: Mailbox, password_hash: str, group: int | None 
 
     The file comes to be when it is not there. Raises OSError.
     """
-    lines = list(_lines(path))
-    new = f"{mailbox}:{password_hash}\n"
-    position = _find(lines, mailbox)
-    if position is None:
-        if lines and not lines[-1].endswith("\n"):
-            lines[-1] += "\n"
-        lines.append(new)
-    else:
-        lines[position] = new
-    _write(path, "".join(lines), group)
+    with _locked(path):
+        lines = list(_lines(path))
+        new = f"{mailbox}:{password_hash}\n"
+        position = _find(lines, mailbox)
+        if position is None:
+            if lines and not lines[-1].endswith("\n"):
+                lines[-1] += "\n"
+            lines.append(new)
+        else:
+            lines[position] = new
+        _write(path, "".join(lines), group)
 
 
 def remove_user(path: str, mailbox: Mailbox) -> bool:
     """Remove a user; the other lines stay as they are. Say whether it was there. Raises OSError."""
-    lines = list(_lines(path))
-    position = _find(lines, mailbox)
-    if position is None:
-        return False
-    del lines[position]
-    _write(path, "".join(lines), None)
-    return True
+    with _locked(path):
+        lines = list(_lines(path))
+        position = _find(lines, mailbox)
+        if position is None:
+            return False
+        del lines[position]
+        _write(path, "".join(lines), None)
+        return True
 
 
 def _parse_line(text: str, number: int) -> User:
@@ -100,6 +104,17 @@ def _parse_line(text: str, number: int) -> User:
     if password_hash != NO_PASSWORD and not _HASH.fullmatch(password_hash):
         raise ValueError(f"what stands behind {mailbox} is no argon2id hash; write it with `mailgw user password`")
     return User(mailbox, password_hash, number)
+
+
+@contextmanager
+def _locked(path: str) -> Iterator[None]:
+    """Let one command at a time change the file. The lock is its folder's: the file itself is replaced."""
+    descriptor = os.open(os.path.dirname(os.path.abspath(path)), os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _lines(path: str) -> Iterator[str]:
