@@ -1,0 +1,30 @@
+"""`mailgw config`: the configuration as it is shipped."""
+
+from __future__ import annotations
+
+import click
+
+from mailgw.config import document
+
+
+@click.group()
+def config() -> None:
+    """Show the configuration's keys."""
+
+
+@config.command("show-defaults")
+@click.argument("file", type=click.Choice(["mailgw.toml", "filters.toml"]))
+def show_defaults(file: str) -> None:
+    """Print a file with every key that there is, its default, and what it means."""
+    click.echo(shipped(file), nl=False)
+
+
+def shipped(file: str) -> str:
+    """Give the text of a shipped file of etc/."""
+    if file == "mailgw.toml":
+        return document.main_file()
+    # Filters bring all their libraries: other commands need not wait for them.
+    from mailgw.filters.catalogue import FILTERS
+    from mailgw.senderauth.authenticator import SYMBOLS
+
+    return document.filter_file(FILTERS, {"sender authentication": SYMBOLS})

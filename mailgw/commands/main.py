@@ -1,0 +1,38 @@
+"""The `mailgw` command."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+
+import click
+
+from mailgw.commands.check import check
+from mailgw.commands.config import config
+from mailgw.commands.configuration import config_option
+from mailgw.commands.queue import queue
+from mailgw.commands.send import send
+from mailgw.commands.user import user
+
+
+def _version() -> str:
+    try:
+        return version("mailgw")
+    except PackageNotFoundError:
+        return "not installed"
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(_version(), prog_name="mailgw")
+@config_option
+def main() -> None:
+    """Look after a mail gateway: its users, its queue, its configuration.
+
+    The gateway itself is run by `twistd --nodaemon mailgw --config /etc/mailgw/mailgw.toml`.
+    """
+
+
+for command in (check, config, queue, send, user):
+    main.add_command(command)
+
+if __name__ == "__main__":
+    main()
