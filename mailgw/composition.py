@@ -131,7 +131,7 @@ def build(path: str | os.PathLike[str], reactor: Any, entropy: random.Random, st
     make_id = _Ids(reactor, entropy)
     maildir = MaildirAgent(settings.maildir, disk, settings.hostname, reactor)
     relay = RelayAgent(reactor, resolver, settings.relay, settings.routes, settings.hostname, disk, entropy)
-    reporter = ReportWriter(settings.hostname, etc.router, reactor, make_id, settings.queue)
+    reporter = ReportWriter(settings.hostname, etc.router, settings.queue, reactor, entropy)
     agents: dict[str, DeliveryAgent] = {"maildir": maildir, "relay": relay}
     scheduler = Scheduler(store, agents, reporter, reactor, entropy, settings.queue)
     sessions = Sessions()
