@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from mailgw.mail.message import BytesContent, Content
 from mailgw.mail.reply import TemporaryFailure
@@ -31,7 +31,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self.broken = ""
         self._messages: dict[str, QueuedMessage] = {}
-        self._deliveries: dict[DeliveryId, Delivery] = {}
+        self._deliveries: dict[str, dict[int, Delivery]] = {}
 
     async def open(self) -> None:
         self._check()
@@ -52,13 +52,17 @@ class MemoryStore:
         for report in reports:
             self._add(report)
         for settlement in settlements:
-            if settlement.retry is None:
-                self._deliveries.pop(settlement.id, None)
-            elif settlement.id in self._deliveries:
-                self._deliveries[settlement.id] = settlement.retry
-        held = {message_id for message_id, _ in self._deliveries} if settlements else set()
-        for message_id in {settlement.id[0] for settlement in settlements} - held:
-            self._messages.pop(message_id, None)
+            message_id, number = settlement.id
+            deliveries = self._deliveries.get(message_id, {})
+            if number not in deliveries:
+                continue
+            if settlement.retry is not None:
+                deliveries[number] = settlement.retry
+                continue
+            del deliveries[number]
+            if not deliveries:
+                del self._deliveries[message_id]
+                del self._messages[message_id]
 
     async def due(
         self,
@@ -73,9 +77,9 @@ class MemoryStore:
         self._check()
         found = [
             delivery
-            for key, delivery in self._deliveries.items()
+            for delivery in self._all()
             if since <= delivery.due <= before
-            and key not in skip
+            and delivery.id not in skip
             and (destination is None or str(delivery.destination) == destination)
             and (not without or str(delivery.destination) not in without)
         ]
@@ -84,7 +88,7 @@ class MemoryStore:
 
     async def next_due(self, after: float = -math.inf) -> float | None:
         self._check()
-        return min((delivery.due for delivery in self._deliveries.values() if delivery.due > after), default=None)
+        return min((delivery.due for delivery in self._all() if delivery.due > after), default=None)
 
     async def message(self, message_id: str) -> QueuedMessage | None:
         self._check()
@@ -93,15 +97,13 @@ class MemoryStore:
     async def entries(self, limit: int, after: str = "") -> Sequence[Entry]:
         self._check()
         return [
-            Entry(
-                self._messages[key], tuple(self._deliveries[id_] for id_ in sorted(self._deliveries) if id_[0] == key)
-            )
-            for key in sorted(key for key in self._messages if key > after)[:limit]
+            Entry(self._messages[message_id], tuple(self._deliveries[message_id].values()))
+            for message_id in sorted(key for key in self._messages if key > after)[:limit]
         ]
 
     async def size(self) -> QueueSize:
         self._check()
-        return QueueSize(len(self._messages), len(self._deliveries))
+        return QueueSize(len(self._messages), sum(map(len, self._deliveries.values())))
 
     def _check(self) -> None:
         if self.broken:
@@ -113,4 +115,7 @@ class MemoryStore:
         if not entry.deliveries:
             raise ValueError(f"{entry.message.id} has no delivery: it would stay forever")
         self._messages[entry.message.id] = entry.message
-        self._deliveries.update((delivery.id, delivery) for delivery in entry.deliveries)
+        self._deliveries[entry.message.id] = {delivery.number: delivery for delivery in entry.deliveries}
+
+    def _all(self) -> Iterator[Delivery]:
+        return (delivery for deliveries in self._deliveries.values() for delivery in deliveries.values())

@@ -1,0 +1,164 @@
+"""One attempt: what the agent makes of it, and what follows for the queue and the sender."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from attrs import evolve, frozen
+from twisted.internet.defer import CancelledError
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from mailgw.queue.agent import DeliveryAgent, Reporter
+from mailgw.queue.item import Delayed, Delivered, Delivery, Failed, Outcome, QueuedMessage
+from mailgw.queue.retry import RetryPolicy, words
+from mailgw.queue.site import Job, Site
+from mailgw.queue.store import Entry, Settlement
+
+
+@frozen
+class Attempted:
+    """What became of a job. `site` is the outcome that tells how the site does; None: it was not asked."""
+
+    results: tuple[tuple[Delivery, Outcome], ...]
+    site: Outcome | None
+
+
+class Attempts:
+    log = Logger()
+
+    def __init__(
+        self,
+        agents: Mapping[str, DeliveryAgent],
+        reporter: Reporter,
+        retry: RetryPolicy,
+        clock: IReactorTime,
+    ) -> None:
+        self._agents = agents
+        self._reporter = reporter
+        self._retry = retry
+        self._clock = clock
+
+    async def make(self, site: Site, job: Job, message: QueuedMessage, stopping: Callable[[], bool]) -> Attempted:
+        """Let the agent deliver. Raises CancelledError when the scheduler stops, nothing else."""
+        late, deliveries = self._part_expired(site, job, message)
+        if not deliveries:
+            return Attempted(tuple(late), None)
+        agent = self._agents.get(job.destination.agent)
+        outcomes: Sequence[Outcome]
+        if agent is None:
+            problem = Delayed("4.3.5", f"no delivery agent is named {job.destination.agent!r}")
+            return Attempted((*late, *((delivery, problem) for delivery in deliveries)), problem)
+        try:
+            outcomes = await agent.deliver(message, deliveries)
+            if len(outcomes) != len(deliveries):
+                raise ValueError(f"{len(outcomes)} outcomes for {len(deliveries)} deliveries")
+        except Exception as error:
+            if stopping() and isinstance(error, CancelledError):
+                raise
+            self.log.failure(
+                "the attempt to deliver {transaction} to {destination} failed inside",
+                event="attempt_failed",
+                transaction=message.id,
+                session=message.session_id,
+                destination=str(job.destination),
+            )
+            outcomes = [Delayed("4.3.0", "an internal error; the log has the details")] * len(deliveries)
+        trouble = next((outcome for outcome in outcomes if isinstance(outcome, Delayed) and outcome.site_wide), None)
+        return Attempted((*late, *zip(deliveries, outcomes, strict=True)), trouble or outcomes[0])
+
+    def conclude(
+        self, message: QueuedMessage, results: Sequence[tuple[Delivery, Outcome]]
+    ) -> tuple[list[Settlement], list[Entry]]:
+        """Give what to write: the deliveries that are settled or wait again, and the report to the sender."""
+        now = self._clock.seconds()
+        settlements: list[Settlement] = []
+        failures: list[tuple[Delivery, Failed]] = []
+        for delivery, outcome in results:
+            following: Delivery | Outcome = outcome
+            if isinstance(outcome, Delayed):
+                following = self._retry.after(message, delivery, outcome, now)
+            if isinstance(following, Delivery):
+                self._log_delayed(message, following)
+                settlements.append(Settlement(delivery.id, following))
+                continue
+            settlements.append(Settlement(delivery.id))
+            self._log_settled(message, delivery, following)
+            if isinstance(following, Failed):
+                failures.append((delivery, following))
+        if not failures:
+            return settlements, []
+        try:
+            report = self._reporter.report(message, failures)
+        except Exception:
+            # The sender must hear of it: so they stay, and are tried again when the report may work.
+            self.log.failure(
+                "the report about {transaction} failed inside",
+                event="report_failed",
+                transaction=message.id,
+                session=message.session_id,
+            )
+            kept = {delivery.id: self._kept(message, delivery, outcome, now) for delivery, outcome in failures}
+            return [kept.get(settlement.id, settlement) for settlement in settlements], []
+        return settlements, [] if report is None else [report]
+
+    def _part_expired(
+        self, site: Site, job: Job, message: QueuedMessage
+    ) -> tuple[list[tuple[Delivery, Outcome]], list[Delivery]]:
+        """Part those whose time is over from those to try. What was never tried is tried once, though late.
+
+        While a site is in trouble, only a few deliveries are tried there; the others run out of time here.
+        """
+        now = self._clock.seconds()
+        late: list[tuple[Delivery, Outcome]] = []
+        deliveries = []
+        for delivery in job.deliveries:
+            if site.last is not None and self._retry.has_expired(message, delivery, now):
+                late.append((delivery, site.last))
+            else:
+                deliveries.append(delivery)
+        return late, deliveries
+
+    def _kept(self, message: QueuedMessage, delivery: Delivery, outcome: Failed, now: float) -> Settlement:
+        due = now + self._retry.site_pause(delivery.attempts + 1)
+        return Settlement(delivery.id, evolve(delivery, due=due, attempts=delivery.attempts + 1, last=words(outcome)))
+
+    def _log_delayed(self, message: QueuedMessage, delivery: Delivery) -> None:
+        self.log.info(
+            "{transaction} to {recipient} waits until {due:.0f}: {reason}",
+            event="delayed",
+            transaction=message.id,
+            session=message.session_id,
+            recipient=str(delivery.recipient.forward_path),
+            destination=str(delivery.destination),
+            attempts=delivery.attempts,
+            due=delivery.due,
+            reason=delivery.last,
+        )
+
+    def _log_settled(self, message: QueuedMessage, delivery: Delivery, outcome: Outcome) -> None:
+        if isinstance(outcome, Delivered):
+            self.log.info(
+                "delivered {transaction} to {recipient}: {detail}",
+                event="delivered",
+                transaction=message.id,
+                session=message.session_id,
+                recipient=str(delivery.recipient.forward_path),
+                destination=str(delivery.destination),
+                attempts=delivery.attempts + 1,
+                detail=outcome.detail,
+                remote=outcome.remote,
+            )
+        else:
+            self.log.warn(
+                "{transaction} to {recipient} failed: {reason}",
+                event="failed",
+                transaction=message.id,
+                session=message.session_id,
+                recipient=str(delivery.recipient.forward_path),
+                destination=str(delivery.destination),
+                attempts=delivery.attempts + 1,
+                reason=words(outcome),
+                status=outcome.status,
+                remote=outcome.remote,
+            )

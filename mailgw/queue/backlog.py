@@ -1,0 +1,206 @@
+"""The backlog: brings due deliveries from the store into the window, as long as it has room.
+
+The store is scanned in the order of due times, once: everything due up to `_scanned` is in the window, or gone, or
+its destination is parked at its site, with the due time from which on deliveries for it were left in the store. So a
+site with a long backlog costs memory for its share of the window only, and time only when its turn comes; mail for
+others is found behind it. Now and then all is scanned anew, which finds what nobody told of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Coroutine, Sequence
+from functools import partial
+from math import inf
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from mailgw.mail.reply import TemporaryFailure
+from mailgw.queue.item import Delivery, DeliveryId, Destination
+from mailgw.queue.site import Site
+from mailgw.queue.sites import Pending, Sites
+from mailgw.queue.store import QueueStore
+from mailgw.queue.window import Window, may_grow
+
+# Deliveries read at once.
+_READ = 500
+# A site with so many rounds of deliveries in memory needs no more yet.
+_ROUNDS = 4
+_RESCAN_INTERVAL = 300.0
+# After the store failed.
+_REST = 10.0
+
+
+class Backlog:
+    log = Logger()
+
+    def __init__(
+        self,
+        store: QueueStore,
+        window: Window,
+        sites: Sites,
+        clock: IReactorTime,
+        take: Callable[[Sequence[Pending]], None],
+    ) -> None:
+        """`take` is called with the deliveries that have come into the window."""
+        self._store = store
+        self._window = window
+        self._sites = sites
+        self._clock = clock
+        self._take = take
+        self._running = False
+        self._reading = False
+        self._scanned = -inf
+        self._scan_at = -inf
+        self._rescan_at = -inf
+        self._rest_until = -inf
+        self._timer: IDelayedCall | None = None
+        self._refillable: dict[Site, None] = {}
+
+    def start(self) -> None:
+        self._running = True
+        self.wake()
+
+    def stop(self) -> None:
+        self._running = False
+        self._set_timer(None)
+
+    def park(self, site: Site, delivery: Delivery) -> None:
+        """Leave a delivery in the store for now."""
+        site.park(str(delivery.destination), delivery.due)
+        if site.paused is None:
+            self._refillable[site] = None
+
+    def paused(self, site: Site) -> None:
+        self._refillable.pop(site, None)
+
+    def resumed(self, site: Site) -> None:
+        if site.parked:
+            self._refillable[site] = None
+        self.wake()
+
+    def expect(self, due: float) -> None:
+        """Something in the store will be due then."""
+        if due < self._scan_at:
+            self._scan_at = due
+            if not self._reading:
+                self._plan()
+
+    def rest(self) -> None:
+        """The store fails: leave it alone for a while."""
+        self._rest_until = self._clock.seconds() + _REST
+        if not self._reading:
+            self._plan()
+
+    def wake(self) -> None:
+        """Go on, when there is room and something to bring in."""
+        if self._running and not self._reading and self._next(self._clock.seconds()) is not None:
+            self._reading = True
+            Deferred.fromCoroutine(self._fill())
+
+    def _next(self, now: float) -> Callable[[], Coroutine[Any, Any, None]] | None:
+        """Choose what to read next, or None when there is nothing to read or no room."""
+        if now < self._rest_until:
+            return None
+        if now >= self._rescan_at or now < self._scanned:  # the wall clock may have been set back
+            self._rescan_at = now + _RESCAN_INTERVAL
+            self._scanned = self._scan_at = -inf
+            self._sites.forget()
+        if self._window.room <= 0:
+            return None
+        for site in self._refillable:
+            if site.queued <= _ROUNDS * site.concurrency and may_grow(site.held, self._window.room):
+                return partial(self._refill, site, now)
+        if now >= self._scan_at:
+            return partial(self._scan, now)
+        return None
+
+    async def _fill(self) -> None:
+        try:
+            while self._running:
+                read = self._next(self._clock.seconds())
+                if read is None:
+                    break
+                await read()
+        except TemporaryFailure as error:
+            self.rest()
+            self.log.warn("the queue cannot be read: {reason}", event="queue_read_failed", reason=error.cause)
+        except Exception:
+            self.rest()
+            self.log.failure("the queue cannot be read", event="queue_read_failed")
+        finally:
+            self._reading = False
+            self._window.unwatch()
+            self._plan()
+
+    async def _scan(self, now: float) -> None:
+        limit = min(_READ, self._window.room)
+        left = self._window.watch()
+        deliveries = await self._store.due(
+            now, limit, self._window.ids, since=self._scanned, without=self._sites.parked()
+        )
+        self._bring_in(deliveries, left)
+        if len(deliveries) >= limit:
+            self._scanned = deliveries[-1].due
+            return
+        self._scanned = now
+        self._scan_at = inf  # lowered by `expect` while we wait
+        try:
+            following = await self._store.next_due(now)
+        except BaseException:
+            self._scan_at = now
+            raise
+        self._scan_at = min(self._scan_at, inf if following is None else following)
+
+    async def _refill(self, site: Site, now: float) -> None:
+        destination, since = min(site.parked.items(), key=lambda item: item[1])
+        del site.parked[destination]  # what is parked while we wait begins anew
+        limit = min(_READ, self._window.room)
+        left = self._window.watch()
+        try:
+            deliveries = await self._store.due(now, limit, self._window.ids, since=since, destination=destination)
+        except BaseException:
+            site.park(destination, since)
+            raise
+        self._bring_in(deliveries, left)
+        if len(deliveries) >= limit:
+            behind = self._sites.current(Destination.parse(destination), site)
+            behind.park(destination, deliveries[-1].due)
+            if behind.paused is None:
+                self._refillable[behind] = None
+        self._refillable.pop(site, None)
+        if site.parked and site.paused is None:
+            self._refillable[site] = None  # at the end of the line
+
+    def _bring_in(self, deliveries: Sequence[Delivery], left: Collection[DeliveryId]) -> None:
+        fresh: list[Pending] = []
+        for delivery in deliveries:
+            if delivery.id not in self._window and delivery.id not in left:
+                self._window.enter(delivery.id)
+                fresh.append((delivery, None))
+        self._take(fresh)
+
+    def _plan(self) -> None:
+        """Set the timer to the next time at which there may be something to do."""
+        if not self._running:
+            return
+        now = self._clock.seconds()
+        at = self._rescan_at
+        if self._scan_at > now or self._window.room > 0:  # a full window calls `wake` when it has room again
+            at = min(at, self._scan_at)
+        if self._refillable and self._rest_until > now:
+            at = self._rest_until
+        self._set_timer(max(at, self._rest_until) - now)
+
+    def _set_timer(self, seconds: float | None) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None if seconds is None else self._clock.callLater(max(0.0, seconds), self._fire)
+
+    def _fire(self) -> None:
+        self._timer = None
+        self.wake()
+        if not self._reading:
+            self._plan()

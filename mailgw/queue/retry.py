@@ -1,0 +1,80 @@
+"""When to try again, and when to give up: pure decisions from the settings, the clock's time and a random source."""
+
+from __future__ import annotations
+
+from random import Random
+
+from attrs import evolve
+
+from mailgw.config.schema import Queue
+from mailgw.mail.address import Mailbox
+from mailgw.queue.item import Delayed, Delivery, Failed, QueuedMessage
+
+# A site that was down for a day is looked after at least this often, so that mail goes soon after it is back.
+_LONGEST_PAUSE = 1800.0
+
+
+def expires(settings: Queue, received: float, reverse_path: Mailbox | None) -> float:
+    """Give the time at which a delivery's lifetime ends: shorter for the null reverse-path, nobody waits for it."""
+    return received + (settings.report_lifetime if reverse_path is None else settings.lifetime)
+
+
+class RetryPolicy:
+    def __init__(self, settings: Queue, random: Random) -> None:
+        self._settings = settings
+        self._random = random
+        self._schedule = settings.retry or Queue().retry
+
+    def after(self, message: QueuedMessage, delivery: Delivery, outcome: Delayed, now: float) -> Delivery | Failed:
+        """Give the delivery's next state after an attempt that did not settle it, or its failure."""
+        attempts = delivery.attempts + 1
+        if self._settings.attempts and attempts >= self._settings.attempts:
+            tries = "one try" if attempts == 1 else f"{attempts} tries"
+            return Failed(
+                outcome.status, f"given up after {tries}; the last one: {outcome.reason}", outcome.remote, outcome.reply
+            )
+        limit = self._limit(message, delivery)
+        if now >= limit:
+            return self.expired(message, outcome, now)
+        pause = self._jittered(self._schedule[min(attempts, len(self._schedule)) - 1])
+        # The last try is at the end of the lifetime, not long before it.
+        return evolve(delivery, attempts=attempts, due=min(now + pause, limit), last=words(outcome))
+
+    def has_expired(self, message: QueuedMessage, delivery: Delivery, now: float) -> bool:
+        return now >= self._limit(message, delivery)
+
+    def expired(self, message: QueuedMessage, outcome: Delayed, now: float) -> Failed:
+        """The lifetime is over (RFC 3463 X.4.7); what the last attempt met goes into the report."""
+        return Failed(
+            "4.4.7",
+            f"it could not be delivered within {_period(now - message.received)}; the last try: {outcome.reason}",
+            outcome.remote,
+            outcome.reply,
+        )
+
+    def site_pause(self, failures: int) -> float:
+        """Give the seconds for which a site is left alone after that many failures in a row (from 1)."""
+        return self._jittered(min(self._schedule[min(failures, len(self._schedule)) - 1], _LONGEST_PAUSE))
+
+    def _limit(self, message: QueuedMessage, delivery: Delivery) -> float:
+        if message.envelope.reverse_path is None:
+            return min(delivery.expires, message.received + self._settings.report_lifetime)
+        return delivery.expires
+
+    def _jittered(self, seconds: float) -> float:
+        return seconds * (1.0 + self._settings.jitter * self._random.uniform(-1.0, 1.0))
+
+
+def words(outcome: Delayed | Failed) -> str:
+    """Say for people what became of an attempt: the reason, and what the remote said."""
+    if outcome.reply is not None:
+        return f"{outcome.reason}: {outcome.remote or 'the remote'} said: {outcome.reply}"
+    return f"{outcome.status} {outcome.reason}" + (f" ({outcome.remote})" if outcome.remote else "")
+
+
+def _period(seconds: float) -> str:
+    for size, name in ((86400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds >= size:
+            count = round(seconds / size)
+            return f"{count} {name}{'s' if count > 1 else ''}"
+    return "a minute"

@@ -1,0 +1,288 @@
+"""The scheduler: takes due deliveries to the agents, a bounded number at a time, and settles what they make of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from random import Random
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from mailgw.config.schema import Queue
+from mailgw.mail.reply import TemporaryFailure
+from mailgw.queue.agent import DeliveryAgent, Reporter
+from mailgw.queue.attempt import Attempted, Attempts
+from mailgw.queue.backlog import Backlog
+from mailgw.queue.item import Delayed, Delivery, QueuedMessage
+from mailgw.queue.retry import RetryPolicy
+from mailgw.queue.site import Job, Site
+from mailgw.queue.sites import Pending, Sites
+from mailgw.queue.store import Entry, QueueStore, Settlement
+from mailgw.queue.window import Window, may_grow
+
+# A settlement that the store refused (disk full) is written again after this, then twice it, and so on.
+_SETTLE_PAUSE = 1.0
+_LONGEST_SETTLE_PAUSE = 60.0
+
+
+class Scheduler:
+    """Holds a bounded window of due deliveries; each is attempted once at a time.
+
+    Sites take turns, each with at most `site_concurrency` attempts. A site in trouble is left alone for a while, and
+    its mail waits in the store. A report about failures is put together with their settlement, all or nothing.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        store: QueueStore,
+        agents: Mapping[str, DeliveryAgent],
+        reporter: Reporter,
+        clock: IReactorTime,
+        random: Random,
+        settings: Queue,
+    ) -> None:
+        """`agents` are keyed by `Destination.agent`. The store is to be open before `start`."""
+        self._store = store
+        self._agents = agents
+        self._clock: Any = clock
+        self._concurrency = settings.concurrency
+        self._retry = RetryPolicy(settings, random)
+        self._attempts = Attempts(agents, reporter, self._retry, clock)
+        self._window = Window(settings.window)
+        self._sites = Sites(agents, settings.site_concurrency, self._found)
+        self._backlog = Backlog(store, self._window, self._sites, clock, self._take)
+        self._running = False
+        self._active = 0
+        self._ready: dict[Site, None] = {}
+        self._dispatching = False
+        self._tasks: set[Deferred[None]] = set()
+        self._drained: Deferred[None] | None = None
+
+    def start(self) -> None:
+        """Begin with what is due in the store."""
+        self._running = True
+        self._backlog.start()
+
+    def offer(self, entry: Entry) -> None:
+        """Take what was just put straight from memory. Whatever finds no room is taken from the store in its turn."""
+        if not self._running:
+            return
+        now = self._clock.seconds()
+        fresh: list[Pending] = []
+        for delivery in entry.deliveries:
+            if delivery.due > now:
+                self._backlog.expect(delivery.due)
+            elif delivery.id not in self._window:
+                fresh.append((delivery, self._window.enter(delivery.id, entry.message)))
+        self._take(fresh)
+
+    async def stop(self, grace: float) -> None:
+        """Begin nothing new; wait up to `grace` seconds for what is under way, then cancel it.
+
+        What is not settled stays in the store. The agents are left open: whoever made them closes them.
+        """
+        self._running = False
+        self._backlog.stop()
+        self._ready.clear()
+        if self._tasks:
+            self._drained = Deferred()
+            timer = self._clock.callLater(grace, self._drained.callback, None)
+            await self._drained
+            self._drained = None
+            if timer.active():
+                timer.cancel()
+        self._sites.stop()
+        for task in list(self._tasks):
+            task.cancel()
+
+    # Into a site.
+
+    def _take(self, fresh: Sequence[Pending]) -> None:
+        """Bring deliveries that came into the window to their sites, all of them before one is begun: they may go
+        together."""
+        if not self._running:
+            return
+        held, self._dispatching = self._dispatching, True
+        try:
+            for delivery, message in fresh:
+                site = self._sites.known(delivery.destination)
+                if site is None:
+                    self._sites.look_up(delivery, message)
+                else:
+                    self._place(site, delivery, message)
+        finally:
+            self._dispatching = held
+        self._dispatch()
+
+    def _found(self, site: Site, pending: Sequence[Pending]) -> None:
+        if self._running:
+            for delivery, message in pending:
+                self._place(site, delivery, message)
+            self._dispatch()
+
+    def _place(self, site: Site, delivery: Delivery, message: QueuedMessage | None) -> None:
+        """Let it wait at its site, or leave it in the store while the site is in trouble or over its share."""
+        # It is in the window itself already: without it one more is free.
+        if site.paused is not None or not may_grow(site.held, self._window.room + 1):
+            self._backlog.park(site, delivery)
+            self._window.leave(delivery.id)
+            self._backlog.wake()
+            return
+        agent = self._agents.get(site.agent)
+        site.add(delivery, message, 1 if agent is None else agent.max_recipients)
+        self._ready[site] = None
+
+    # Out of it.
+
+    def _dispatch(self) -> None:
+        """Start what may start, the sites in turn."""
+        if self._dispatching or not self._running:
+            return  # an attempt that ends at once comes back here: the loop below sees what it freed
+        self._dispatching = True
+        held_back = []
+        try:
+            while self._ready and (free := self._concurrency - self._active) > 0:
+                site = next(iter(self._ready))
+                del self._ready[site]
+                if not site.jobs or site.active >= site.limit:
+                    continue  # it comes back with a delivery, or when an attempt ends
+                if not may_grow(site.active, free):
+                    held_back.append(site)
+                    continue
+                self._begin(site, site.next())
+                if site.jobs:
+                    self._ready[site] = None
+        finally:
+            self._dispatching = False
+            for site in held_back:
+                self._ready[site] = None
+
+    def _begin(self, site: Site, job: Job) -> None:
+        site.active += 1
+        self._active += 1
+        task = Deferred.fromCoroutine(self._run(site, job))
+        if not task.called:
+            self._tasks.add(task)
+        task.addBoth(self._ended, task)
+
+    def _ended(self, result: Failure | None, task: Deferred[None]) -> None:
+        self._tasks.discard(task)
+        if isinstance(result, Failure) and (self._running or not isinstance(result.value, CancelledError)):
+            # Its deliveries stay in the window: whether they were delivered is not known, so no second attempt.
+            self.log.failure("the scheduler failed inside", result, event="scheduler_failed")
+        if self._drained is not None and not self._tasks and not self._drained.called:
+            self._drained.callback(None)
+
+    async def _run(self, site: Site, job: Job) -> None:
+        started = self._clock.seconds()
+        attempted: Attempted | None = None
+        message = job.message
+        try:
+            if message is None:
+                message = await self._store.message(job.message_id)
+            if message is not None:
+                attempted = await self._attempts.make(site, job, message, lambda: not self._running)
+        except TemporaryFailure as error:
+            self.log.warn(
+                "{transaction} cannot be read from the queue: {reason}",
+                event="queue_read_failed",
+                transaction=job.message_id,
+                reason=error.cause,
+            )
+            for delivery in job.deliveries:
+                self._backlog.park(site, delivery)
+            self._backlog.rest()
+        finally:
+            site.active -= 1
+            self._active -= 1
+            if site.jobs:
+                self._ready[site] = None
+        if attempted is None or message is None:  # it could not be read, or somebody removed it
+            self._release(site, job)
+            return
+        self._learn(site, attempted, started)
+        self._dispatch()  # the next attempt need not wait for this one's settlement
+        settlements, reports = self._attempts.conclude(message, attempted.results)
+        await self._settle(message.id, settlements, reports)
+        now = self._clock.seconds()
+        for settlement in settlements:
+            if settlement.retry is None:
+                continue
+            if settlement.retry.due > now:
+                self._backlog.expect(settlement.retry.due)
+            else:  # the store took its time: the scan is past it
+                self._backlog.park(site, settlement.retry)
+        self._release(site, job)
+        for report in reports:
+            self.offer(report)
+
+    def _release(self, site: Site, job: Job) -> None:
+        site.held -= len(job.deliveries)
+        for delivery in job.deliveries:
+            self._window.leave(delivery.id)
+        self._dispatch()
+        self._backlog.wake()
+
+    async def _settle(self, message_id: str, settlements: Sequence[Settlement], reports: Sequence[Entry]) -> None:
+        """Write it, however long that takes: until then the deliveries stay in the window, out of reach."""
+        pause = _SETTLE_PAUSE
+        while True:
+            try:
+                await self._store.settle(settlements, reports)
+                return
+            except TemporaryFailure as error:
+                self.log.warn(
+                    "the outcome for {transaction} cannot be written, next try in {pause:.0f} s: {reason}",
+                    event="settle_failed",
+                    transaction=message_id,
+                    pause=pause,
+                    reason=error.cause,
+                )
+            except CancelledError:
+                raise
+            except Exception:
+                self.log.failure(
+                    "the outcome for {transaction} cannot be written",
+                    event="settle_failed",
+                    transaction=message_id,
+                )
+            await deferLater(self._clock, pause)
+            pause = min(pause * 2, _LONGEST_SETTLE_PAUSE)
+
+    # Sites in trouble.
+
+    def _learn(self, site: Site, attempted: Attempted, started: float) -> None:
+        outcome = attempted.site
+        if outcome is None:
+            return
+        if not isinstance(outcome, Delayed) or not outcome.site_wide:
+            site.succeeded()
+            if site.paused is not None:
+                site.paused.cancel()
+                self._resume(site)
+            return
+        if not site.failed(started, self._clock.seconds(), outcome):
+            return
+        pause = self._retry.site_pause(site.failures)
+        site.paused = self._clock.callLater(pause, self._resume, site)
+        self._backlog.paused(site)
+        for delivery in site.clear():
+            self._backlog.park(site, delivery)
+            self._window.leave(delivery.id)
+        self.log.warn(
+            "{site} is left alone for {pause:.0f} s: {reason}",
+            event="site_paused",
+            site=site.name,
+            pause=pause,
+            reason=outcome.reason,
+        )
+
+    def _resume(self, site: Site) -> None:
+        site.paused = None
+        self._backlog.resumed(site)
