@@ -102,7 +102,9 @@ class Gateway(Peer):
 
     def prepare(self) -> None:
         etc = self.directory / "etc"
-        shutil.copytree(ROOT / "etc", etc, ignore=shutil.ignore_patterns("tests"))
+        etc.mkdir()
+        for name in ("filters.toml", "rules.toml"):
+            shutil.copy(ROOT / "etc" / name, etc)
         (etc / "mailgw.toml").write_text(f"""
 hostname = "gw.test"
 state_directory = "{self.directory}/state"
@@ -133,7 +135,7 @@ max_messages = 1000000          # as Postfix, which reuses a connection by time
 file = "{self.directory}/mailgw.log"
 """)
         for name in ("users", "aliases"):
-            (etc / name).write_text("")
+            (etc / name).touch()
         (self.directory / "state").mkdir()
 
     def command(self) -> list[str]:
