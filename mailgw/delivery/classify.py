@@ -9,6 +9,12 @@ from attrs import frozen
 from mailgw.mail.reply import Reply
 from mailgw.queue.item import Delayed, Delivered, Failed, Outcome
 
+_REFUSED = {
+    "MAIL": "the sender was refused",
+    "RCPT": "the recipient was refused",
+    "DATA": "the message was refused unseen",
+    "end of data": "the message was refused",
+}
 _TOO_MANY = re.compile(r"too many.{0,20}recipient", re.IGNORECASE)
 
 
@@ -44,14 +50,14 @@ def outcome_of(reply: Reply, command: str, peer: str, detail: str = "") -> Outco
     """
     if reply.code < 300:
         return Delivered(f"{reply}{detail}", peer)
-    reason = f"{peer} said {reply} in reply to {command}"
+    refused = _REFUSED.get(command, f"{command} was refused")
     if reply.code == 421:
-        return Delayed(_status(reply, "4.3.2"), reason, peer, reply, site_wide=True)
+        return Delayed(_status(reply, "4.3.2"), "the session was ended", peer, reply, site_wide=True)
     if reply.temporary:
-        return Delayed(_status(reply, "4.0.0"), reason, peer, reply)
+        return Delayed(_status(reply, "4.0.0"), f"{refused} for now", peer, reply)
     if is_too_many_recipients(reply, command):
-        return Delayed("4.5.3", reason, peer, reply)
-    return Failed(_status(reply, _PERMANENT.get(reply.code, "5.0.0")), reason, peer, reply)
+        return Delayed("4.5.3", f"{refused} for now", peer, reply)
+    return Failed(_status(reply, _PERMANENT.get(reply.code, "5.0.0")), refused, peer, reply)
 
 
 def is_too_many_recipients(reply: Reply, command: str) -> bool:
@@ -70,7 +76,7 @@ def greeting_refused(reply: Reply, peer: str) -> Delayed | Failed:
     It is about the session, not the message, so a 5yz is for this host only (RFC 5321 3.1) and a later try may do;
     but 521 says that the host takes no mail at all (RFC 7504 3).
     """
-    reason = f"{peer} refused the session: {reply}"
+    reason = "the session was refused"
     if reply.code == 521:
         return Failed(_status(reply, "5.3.2"), reason, peer, reply)
     return Delayed("4.3.2" if not reply.temporary else _status(reply, "4.3.2"), reason, peer, reply, site_wide=True)

@@ -68,7 +68,7 @@ async def _start_tls(connection: SmtpConnection, access: Access, hostname: str, 
     reply = await connection.start_tls_by_command()
     if reply.code != 220:
         if access.tls != "opportunistic":
-            raise _insecure(connection, f"it refused STARTTLS: {reply}", reply)
+            raise _insecure(connection, "it refused STARTTLS, which the route wants", reply)
         return  # RFC 3207 4.1 lets the client go on
     await _handshake(connection, access, tls)
     await _hello(connection, hostname)
@@ -92,7 +92,7 @@ async def _authenticate(connection: SmtpConnection, access: Access) -> None:
         raise _insecure(connection, "it offers no AUTH PLAIN")
     reply = await connection.command(auth_plain(access.username, access.password), "AUTH")
     if reply.code != 235:
-        raise _insecure(connection, f"it did not take our user name and password: {reply}", reply)
+        raise _insecure(connection, "it did not take our user name and password", reply)
 
 
 def _insecure(connection: SmtpConnection, reason: str, reply: Reply | None = None) -> Unreachable:
