@@ -24,7 +24,9 @@ def shipped(file: str) -> str:
     if file == "mailgw.toml":
         return document.main_file()
     # Filters bring all their libraries: other commands need not wait for them.
+    from mailgw.filters import runner
     from mailgw.filters.catalogue import FILTERS
     from mailgw.senderauth.authenticator import SYMBOLS
 
-    return document.filter_file(FILTERS, {"sender authentication": SYMBOLS})
+    filters = [(entry.filter, entry.settings) for entry in FILTERS]
+    return document.filter_file(filters, {"sender authentication": SYMBOLS, "filters that fail": runner.SYMBOLS})

@@ -59,37 +59,30 @@ def main_file() -> str:
     return _text([*_comment(_MAIN_HEAD), "", *_section(Settings, "", _EXAMPLE)])
 
 
-def filter_file(filters: Sequence[Any], symbols: Mapping[str, Mapping[str, float]]) -> str:
+def filter_file(filters: Sequence[tuple[Any, Any]], symbols: Mapping[str, Mapping[str, float]]) -> str:
     """Give the text of the shipped filters.toml.
 
-    `filters` are the filter classes (filters.base.Filter); the settings class of each is the annotation of its
-    constructor's `settings`. `symbols` are those of other steps, by the name of the step.
+    `filters` are filter classes (filters.base.Filter) with the classes of their settings. `symbols` are those of
+    other steps with their weights, by the name of the step.
     """
-    weights = {**symbols, **{cls.name: cls.symbols for cls in filters}}
+    weights = {**symbols, **{filter_class.name: filter_class.symbols for filter_class, _ in filters}}
     hints = get_type_hints(FilterFile)
     fields = attrs.fields_dict(FilterFile)
     lines = [*_comment(_FILTERS_HEAD), "", *_comment(hints["thresholds"].__doc__), "[thresholds]"]
     lines += _keys(hints["thresholds"], {}, explain=True)
     actions = ", ".join(f"`{action}`" for action in get_args(get_args(hints["rules"])[1]))
-    lines += ["", *_comment(f"{fields['rules'].metadata['doc']} One of {actions}."), "[rules]"]
-    lines += ['#DKIM_INVALID = "defer"']
+    lines += ["", *_comment(f"{fields['rules'].metadata['doc']} One of {actions}. For example:"), "[rules]"]
+    lines += ['#DKIM_INVALID = "spam"']
     lines += ["", *_comment(fields["scores"].metadata["doc"]), "[scores]"]
     for source, scores in weights.items():
-        lines += [f"# {source}:"]
-        lines += [f"#{quote_key(symbol)} = {_value(weight)}" for symbol, weight in sorted(scores.items())]
-    for number, cls in enumerate(filters):
-        lines += ["", *_comment(cls.__doc__), f"[filters.{quote_key(cls.name)}]"]
-        lines += _keys(_settings(cls), {}, explain=True, known=_common_keys(filters) if number else ())
+        if scores:
+            lines += [f"# {source}:"]
+            lines += [f"#{quote_key(symbol)} = {_value(weight)}" for symbol, weight in sorted(scores.items())]
+    common = set.intersection(*(set(attrs.fields_dict(settings)) for _, settings in filters))
+    for number, (filter_class, settings) in enumerate(filters):
+        lines += ["", *_comment(filter_class.__doc__), f"[filters.{quote_key(filter_class.name)}]"]
+        lines += _keys(settings, {}, explain=True, known=common if number else ())
     return _text(lines)
-
-
-def _common_keys(filters: Sequence[Any]) -> set[str]:
-    """Give the keys that every filter has: their comments stand with the first filter only."""
-    return set.intersection(*(set(attrs.fields_dict(_settings(cls))) for cls in filters))
-
-
-def _settings(cls: Any) -> Any:
-    return get_type_hints(cls.__init__)["settings"]
 
 
 def _section(cls: Any, path: str, example: Mapping[str, Any]) -> Iterator[str]:
