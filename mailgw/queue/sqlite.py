@@ -34,9 +34,15 @@ _DISK_THREADS = 4
 
 @frozen
 class _Opened:
+    """What there is from `open` to `close`."""
+
     lock: DirectoryLock
     writer: Writer
     reader: sqlite3.Connection
+    disk: Pool
+    """For content files."""
+    reading: Pool
+    """One thread, which has `reader` to itself."""
 
 
 class SqliteStore:
@@ -62,41 +68,43 @@ class SqliteStore:
         self._inline_size = inline_size
         self._files = files or ContentFiles(self._directory / _CONTENT)
         self._space = FreeSpace(self._directory, minimum_free, clock)
-        self._disk = Pool(reactor, "queue-disk", _DISK_THREADS)
-        self._reading = Pool(reactor, "queue-read", 1)
-        self._opened: _Opened | None = None
+        self._current: _Opened | None = None
 
     async def open(self) -> None:
-        self._disk.start()
-        self._reading.start()
+        disk = Pool(self._reactor, "queue-disk", _DISK_THREADS)
+        disk.start()
         try:
-            self._opened = await self._disk.run(self._open)
+            lock, writer, reader = await disk.run(self._open)
         except (OSError, sqlite3.Error) as error:
-            self._stop_threads()
+            disk.stop()
             raise QueueUnusable(f"cannot open the queue in {self._directory}: {error}") from error
         except BaseException:
-            self._stop_threads()
+            disk.stop()
             raise
-        self._opened.writer.start()
+        reading = Pool(self._reactor, "queue-read", 1)
+        reading.start()
+        writer.start()
+        self._current = _Opened(lock, writer, reader, disk, reading)
 
     async def close(self) -> None:
-        opened, self._opened = self._opened, None
+        opened, self._current = self._current, None
         if opened is None:
             return
         await opened.writer.stop()
-        self._stop_threads()
+        opened.disk.stop()
+        opened.reading.stop()
         opened.reader.close()
         opened.lock.release()
 
     def new_content(self, message_id: str) -> ContentWriter:
         self._space.check()
-        return SpillingWriter(self._files, self._disk, message_id, self._inline_size)
+        return SpillingWriter(self._files, self._opened.disk, message_id, self._inline_size)
 
     async def put(self, entry: Entry) -> None:
         self._space.check()
         change = Change()
         self._add(change, entry)
-        await self._writer.submit(change)
+        await self._opened.writer.submit(change)
 
     async def settle(self, settlements: Sequence[Settlement], reports: Sequence[Entry] = ()) -> None:
         change = Change()
@@ -107,7 +115,7 @@ class SqliteStore:
                 change.retries.append(encode_delivery(settlement.retry))
         for report in reports:
             self._add(change, report)
-        await self._writer.submit(change)
+        await self._opened.writer.submit(change)
 
     async def due(
         self,
@@ -135,10 +143,10 @@ class SqliteStore:
         return await self._read(reading.read_size)
 
     @property
-    def _writer(self) -> Writer:
-        if self._opened is None:
+    def _opened(self) -> _Opened:
+        if self._current is None:
             raise TemporaryFailure("queue: it is not open")
-        return self._opened.writer
+        return self._current
 
     def _add(self, change: Change, entry: Entry) -> None:
         queued = entry.message
@@ -159,14 +167,13 @@ class SqliteStore:
     async def _read(
         self, work: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        if self._opened is None:
-            raise TemporaryFailure("queue: it is not open")
+        opened = self._opened
         try:
-            return await self._reading.run(work, self._opened.reader, *args, **kwargs)
+            return await opened.reading.run(work, opened.reader, *args, **kwargs)
         except (sqlite3.Error, OSError) as error:
             raise TemporaryFailure(f"queue: {error}") from error
 
-    def _open(self) -> _Opened:
+    def _open(self) -> tuple[DirectoryLock, Writer, sqlite3.Connection]:
         """Runs in a thread."""
         refuse_network(self._directory)
         make_directory(self._directory)
@@ -184,7 +191,7 @@ class SqliteStore:
         except BaseException:
             lock.release()
             raise
-        return _Opened(lock, Writer(self._reactor, connection, self._files.remove), reader)
+        return lock, Writer(self._reactor, connection, self._files.remove), reader
 
     def _remove_orphans(self, connection: sqlite3.Connection) -> None:
         """A crash between a content file and its commit leaves the file; one behind a last settlement too."""
@@ -194,7 +201,3 @@ class SqliteStore:
             self._files.remove(name)
         if orphans:
             self.log.info("removed {count} contents without a message", event="orphans_removed", count=len(orphans))
-
-    def _stop_threads(self) -> None:
-        self._disk.stop()
-        self._reading.stop()
