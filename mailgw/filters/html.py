@@ -25,9 +25,8 @@ _BLOCK = (
     r"|input|li|main|nav|ol|option|p|pre|section|table|t[dhr]|title|ul"
 )
 _MARKUP = re.compile(
-    r"<(?:"
-    rf"/?(?:({_BLOCK})(?=[\s/>]){_ATTRIBUTES}>"
-    rf"|(?!{_INVISIBLE})[a-z][^\s/>]*+({_ATTRIBUTES})>)"
+    r"<(?=[a-z/!?])(?:"
+    rf"(?:/|(?!(?:{_INVISIBLE})[\s/>]))(?:({_BLOCK})(?=[\s/>]){_ATTRIBUTES}>|[a-z][^\s/>]*+({_ATTRIBUTES})>)"
     rf"|({_INVISIBLE})(?=[\s/>]){_ATTRIBUTES}>[\s\S]*?(?:</\3(?=[\s/>])[^>]*+>?|\Z)"
     r"|!--(?:-?>|[\s\S]*?(?:-->|\Z))"
     r"|(?:[!?]|/(?![a-z]))[^>]*+(?:>|\Z)"  # a declaration, or what the standard calls a bogus comment
