@@ -171,7 +171,7 @@ def _errors(error: BaseException, cls: Any, path: tuple[str | int, ...]) -> Iter
         for name in sorted(error.extra_fields):
             yield (*path, name), f"unknown key{_where_instead(name, error.cl, cls)}"
     elif isinstance(error, KeyError):
-        yield (*path, str(error.args[0])), "the key is missing"
+        yield path, "the key is missing"
     elif isinstance(error, _WrongValue):
         yield path, str(error)
     else:

@@ -72,12 +72,14 @@ def find_lines(text: str) -> dict[str, int]:
     for number, line in enumerate(text.split("\n"), 1):
         header = _HEADER.match(line)
         if header:
-            section = _path(header.group(1))
-            lines.setdefault(section, number)
+            section = ""
+            for part in _parts(header.group(1)):
+                section = f"{section}.{part}" if section else part
+                lines.setdefault(section, number)
             continue
         assignment = _ASSIGNMENT.match(line)
         if assignment:
-            key = _path(assignment.group(1))
+            key = ".".join(_parts(assignment.group(1)))
             lines.setdefault(f"{section}.{key}" if section else key, number)
     return lines
 
@@ -102,10 +104,10 @@ def quote_key(part: str) -> str:
     return '"' + part.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def _path(dotted: str) -> str:
-    """Bring a key path to the one spelling that `quote_key` writes."""
+def _parts(dotted: str) -> list[str]:
+    """Give the parts of a key path, each in the one spelling that `quote_key` writes."""
     parts = re.findall(_PART, dotted)
-    return ".".join(quote_key(part[1:-1] if part[0] in "\"'" else part) for part in parts)
+    return [quote_key(part[1:-1] if part[0] in "\"'" else part) for part in parts]
 
 
 def _lines_of(file: str) -> dict[str, int]:
@@ -120,7 +122,7 @@ def _nearest_line(lines: dict[str, int], key: str) -> int:
     while key:
         if key in lines:
             return lines[key]
-        key = ".".join(re.findall(_PART, key)[:-1])
+        key = ".".join(_parts(key)[:-1])
     return 0
 
 
