@@ -28,7 +28,7 @@ from mailgw.filters.base import Filter
 from mailgw.filters.runner import FilterRunner
 from mailgw.mail.identifiers import new_id
 from mailgw.operation import log, tls
-from mailgw.operation.service import Binding, GatewayService, Part, RunAs
+from mailgw.operation.service import Binding, GatewayService, Part, run_as
 from mailgw.operation.threads import Pool, Threads
 from mailgw.queue.agent import DeliveryAgent
 from mailgw.queue.scheduler import Scheduler
@@ -113,8 +113,8 @@ def make_resolver(etc: Etc, reactor: Any, entropy: random.Random) -> DnsResolver
 def build(path: str | os.PathLike[str], reactor: Any, entropy: random.Random, stream: TextIO) -> GatewayService:
     """Read the configuration and put the gateway together; nothing runs and nothing is bound yet.
 
-    The log goes to `stream` where the configuration names no file. Raises ConfigurationErrors, TlsError, and OSError
-    for a log that cannot be written.
+    The log goes to `stream` where the configuration names no file. Raises ConfigurationErrors, TlsError, StartError
+    for a user that is not there, and OSError for a log that cannot be written.
     """
     cpu = Pool(reactor, "cpu", _CPU_THREADS)
     disk = Pool(reactor, "disk", _DISK_THREADS)
@@ -152,7 +152,7 @@ def build(path: str | os.PathLike[str], reactor: Any, entropy: random.Random, st
         bindings,
         parts,
         lambda: sessions.stop(reactor, settings.timeouts.shutdown),
-        RunAs(settings.user, settings.group),
+        run_as(settings.user, settings.group),
         log.observer(settings.log, stream),
     )
 

@@ -30,6 +30,8 @@ class LineObserver:
 
     def __call__(self, event: LogEvent) -> None:
         level = event.get("log_level", LogLevel.info)
+        if event.get("log_namespace") == "log_legacy" and level == LogLevel.info:
+            level = LogLevel.debug  # Twisted's own talk of ports and protocols
         if level >= self._level:
             self._write(self._line(event, level.name))
 

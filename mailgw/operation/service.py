@@ -17,6 +17,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IReactorCore, IReactorTCP
 from twisted.internet.protocol import Factory
 from twisted.logger import ILogObserver, Logger
+from twisted.python.failure import Failure
 
 # How many connections the kernel completes before we accept them; a burst beyond it is retried by the clients.
 _BACKLOG = 1024
@@ -47,10 +48,10 @@ class Part:
 
 @frozen
 class RunAs:
-    """The user and group to run as once the ports are bound; empty names: stay what we are."""
+    """The user and group to run as once the ports are bound; None: stay what we are."""
 
-    user: str
-    group: str
+    uid: int | None = None
+    gid: int | None = None
 
 
 class GatewayService(Service):
@@ -82,7 +83,7 @@ class GatewayService(Service):
         """Tell twistd, through its Application, whom to run as and how to log: both stand in mailgw.toml."""
         process = IProcess(parent, None)
         if process is not None:
-            process.uid, process.gid = user_and_group(self._run_as)
+            process.uid, process.gid = self._run_as.uid, self._run_as.gid
             parent.setComponent(ILogObserver, self._observer)  # type: ignore[attr-defined]
         super().setServiceParent(parent)
 
@@ -93,7 +94,9 @@ class GatewayService(Service):
             for binding in self._bindings:
                 self._ports.append(self._bind(binding))
         except StartError as error:
-            sys.exit(f"mailgw: {error}")
+            # By now sys.stderr leads into the log; the postmaster who starts it looks at the terminal.
+            print(f"mailgw: {error}", file=sys.__stderr__)
+            sys.exit(1)
 
     def startService(self) -> None:
         super().startService()
@@ -120,7 +123,8 @@ class GatewayService(Service):
 
     def _fail(self, line: str) -> None:
         """End the process: nothing was accepted yet."""
-        self.log.failure("cannot start: {line}", event="start_failed", line=line)
+        self.log.critical("cannot start: {line}", event="start_failed", line=line)
+        self.log.debug("where it failed", event="start_failed", log_failure=Failure())
         print(f"mailgw: {line}", file=sys.__stderr__)
         core: IReactorCore = self._reactor
         core.addSystemEventTrigger("after", "shutdown", _exit_with_error)
@@ -129,6 +133,7 @@ class GatewayService(Service):
     async def _stop(self) -> None:
         if self._starting is not None:
             await self._starting
+        self.log.info("stopping: no new sessions; those under way may end", event="stopping")
         for port in self._ports:
             await _finished(port.stopListening())
         await self._sessions_stop()
@@ -170,22 +175,22 @@ class GatewayService(Service):
         return listening
 
 
-def user_and_group(run_as: RunAs) -> tuple[int | None, int | None]:
+def run_as(user: str, group: str) -> RunAs:
     """Look up whom to run as: only root can and must change. Raises StartError for a name that nobody has."""
-    if not run_as.user or os.geteuid() != 0:
-        return None, None
+    if not user or os.geteuid() != 0:
+        return RunAs()
     try:
-        user = pwd.getpwnam(run_as.user)
+        found = pwd.getpwnam(user)
     except KeyError:
         raise StartError(
-            f"user: there is no user {run_as.user!r} here; make it (useradd --system {run_as.user}) or change the key"
+            f"user: there is no user {user!r} here; make it (useradd --system {user}) or change the key"
         ) from None
-    if not run_as.group:
-        return user.pw_uid, user.pw_gid
+    if not group:
+        return RunAs(found.pw_uid, found.pw_gid)
     try:
-        return user.pw_uid, grp.getgrnam(run_as.group).gr_gid
+        return RunAs(found.pw_uid, grp.getgrnam(group).gr_gid)
     except KeyError:
-        raise StartError(f"group: there is no group {run_as.group!r} here") from None
+        raise StartError(f"group: there is no group {group!r} here") from None
 
 
 async def _finished(result: Any) -> None:

@@ -66,7 +66,7 @@ port = {relay_port}
 
 [log]
 format = "json"
-level = "debug"
+level = "{level}"
 {more}
 """
 
@@ -111,6 +111,7 @@ class Gateway:
             "dns_timeout": 2,
             "relay": "mx",
             "relay_port": 25,
+            "level": "debug",
             "more": "",
             **settings,
         }
