@@ -10,6 +10,8 @@ from mailgw.operation.threads import Threads
 from mailgw.queue.item import Delayed, Delivery, Failed, Outcome, QueuedMessage
 from mailgw.smtp.client import Capabilities, command, xtext
 
+NO_CONNECTION = "4.4.1"
+
 
 class Attempt:
     """Collects one outcome for each delivery.
@@ -28,7 +30,7 @@ class Attempt:
     @property
     def outcomes(self) -> list[Outcome]:
         """One for each delivery, in their order."""
-        nothing_tried = Delayed("4.4.1", "no host could be tried")
+        nothing_tried = Delayed(NO_CONNECTION, "no host could be tried")
         return [outcome or nothing_tried for outcome in self._outcomes]
 
     def settle(self, number: int, outcome: Outcome) -> None:
@@ -36,13 +38,17 @@ class Attempt:
         self._outcomes[number] = outcome
         self.pending.remove(number)
 
-    def note(self, number: int, outcome: Outcome) -> None:
-        """That becomes of it unless another host does better."""
-        before = self._outcomes[number]
-        if before is None or isinstance(before, Failed) or isinstance(outcome, Delayed):
-            self._outcomes[number] = outcome
+    def note(self, number: int, outcome: Delayed | Failed) -> None:
+        """That becomes of it unless another host does better.
 
-    def note_all(self, outcome: Outcome) -> None:
+        A delay counts more than a failure, and what a host said more than that another could not be reached.
+        """
+        before = self._outcomes[number]
+        if isinstance(before, Delayed) and (isinstance(outcome, Failed) or outcome.status == NO_CONNECTION):
+            return
+        self._outcomes[number] = outcome
+
+    def note_all(self, outcome: Delayed | Failed) -> None:
         """Note it for all who are pending."""
         for number in self.pending:
             self.note(number, outcome)

@@ -14,7 +14,7 @@ from twisted.logger import Logger
 
 from mailgw.config import schema
 from mailgw.config.endpoints import parse_host
-from mailgw.delivery.attempt import Attempt
+from mailgw.delivery.attempt import NO_CONNECTION, Attempt
 from mailgw.delivery.classify import Peer, Unreachable, is_too_many_recipients, outcome_of
 from mailgw.delivery.clienttls import ClientTls
 from mailgw.delivery.connection import SmtpConnection
@@ -192,7 +192,7 @@ class RelayAgent:
             )
         except (ConnectError, OSError) as error:
             reason = f"no connection to {peer} port {port}: {error}"
-            raise Unreachable(Delayed("4.4.1", reason, str(peer), site_wide=True)) from error
+            raise Unreachable(Delayed(NO_CONNECTION, reason, str(peer), site_wide=True)) from error
         self._pool.add(connection)
         await open_session(connection, access, self._hostname, self._tls)
         self.log.info(

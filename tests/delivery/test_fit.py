@@ -1,0 +1,141 @@
+"""What a message needs of a peer: SIZE, 8BITMIME, SMTPUTF8, DSN."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import evolve
+
+from mailgw.mail.message import FileContent, Message, head_of
+from mailgw.queue.item import Delivered, Failed
+from tests.delivery.peers import PLAIN_EHLO, deliveries, queued
+from tests.delivery.test_relay import RelayTestCase
+
+EIGHT_BIT = "Subject: x\r\n\r\ngrüße\r\n".encode()
+UTF8_HEADER = "Subject: grüße\r\n\r\nx\r\n".encode()
+DSN_EHLO = b"250-mx.example\r\n250 DSN\r\n"
+
+
+class FitTests(RelayTestCase):
+    def in_a_file(self, content: bytes) -> Any:
+        path = self.mktemp()
+        with open(path, "wb") as file:
+            file.write(content)
+        return evolve(queued(), message=Message(FileContent(path, len(content)), head_of(content)))
+
+    def test_size_is_what_goes_out(self) -> None:
+        peer = self.peer()
+        message = queued(b"A: 1\r\nB: 2\r\n\r\nx\r\n")
+        message = evolve(message, message=evolve(message.message, prefix=b"R: 0\r\n", cuts=((6, 12),)))
+        self.deliver(message)
+        self.assertEqual(peer.contents, [b"R: 0\r\nA: 1\r\n\r\nx\r\n"])
+        self.assertIn(f"SIZE={len(peer.contents[0])}", peer.sessions[0][1])
+
+    def test_too_large(self) -> None:
+        peer = self.peer(EHLO=b"250-mx\r\n250 SIZE 100\r\n")
+        (outcome,) = self.deliver(queued(b"x\r\n" * 50))
+        self.assertIsInstance(outcome, Failed)
+        self.assertEqual(outcome.status, "5.3.4")
+        self.assertEqual(len(peer.sessions[0]), 1)
+        self.assertIsInstance(self.deliver(queued(b"x\r\n" * 33))[0], Delivered)
+        self.assertEqual(len(peer.sessions), 1)
+
+    def test_no_fixed_maximum(self) -> None:
+        self.peer(EHLO=b"250-mx\r\n250 SIZE\r\n")
+        self.assertIsInstance(self.deliver()[0], Delivered)
+
+    def test_eight_bit(self) -> None:
+        peer = self.peer()
+        for message in (queued(EIGHT_BIT), self.in_a_file(EIGHT_BIT), queued(body="8BITMIME")):
+            self.assertIsInstance(self.deliver(message)[0], Delivered)
+        commands = [line for line in peer.sessions[0] if line.startswith("MAIL")]
+        self.assertTrue(all(line.endswith("BODY=8BITMIME") for line in commands), commands)
+
+    def test_seven_bit_says_nothing(self) -> None:
+        peer = self.peer()
+        self.deliver()
+        self.assertNotIn("BODY", peer.sessions[0][1])
+
+    def test_eight_bit_not_offered(self) -> None:
+        peer = self.peer(EHLO=PLAIN_EHLO)
+        for message in (queued(EIGHT_BIT), self.in_a_file(EIGHT_BIT)):
+            (outcome,) = self.deliver(message)
+            self.assertIsInstance(outcome, Failed)
+            self.assertEqual(outcome.status, "5.6.3")
+        for message in (queued(body="8BITMIME"), self.in_a_file(b"Subject: x\r\n\r\nx\r\n")):
+            self.assertIsInstance(self.deliver(message)[0], Delivered)
+        self.assertEqual(len(peer.contents), 2)
+
+    def test_smtputf8(self) -> None:
+        peer = self.peer()
+        to = deliveries("route:hop", ["jürgen@bücher.example"])
+        self.assertIsInstance(self.deliver(queued(UTF8_HEADER, "büro@example.net", smtputf8=True), to)[0], Delivered)
+        self.assertEqual(
+            peer.sessions[0][1:3],
+            ["MAIL FROM:<büro@example.net> SIZE=23 BODY=8BITMIME SMTPUTF8", "RCPT TO:<jürgen@bücher.example>"],
+        )
+
+    def test_smtputf8_is_said_only_when_it_is_needed(self) -> None:
+        peer = self.peer()
+        self.deliver(queued(smtputf8=True))
+        self.assertNotIn("SMTPUTF8", peer.sessions[0][1])
+
+    def test_smtputf8_not_offered(self) -> None:
+        peer = self.peer(EHLO=b"250-mx\r\n250 8BITMIME\r\n")
+        to = deliveries("route:hop", ["jürgen@example.org", "alice@example.org", "info@bücher.example"])
+        outcomes = self.deliver(queued(smtputf8=True), to)
+        self.assertEqual([type(outcome) for outcome in outcomes], [Failed, Delivered, Delivered])
+        self.assertEqual(outcomes[0].status, "5.6.7")
+        self.assertIn("RCPT TO:<info@xn--bcher-kva.example>", peer.sessions[0])
+        (outcome,) = self.deliver(queued(reverse_path="büro@example.net", smtputf8=True))
+        self.assertEqual(outcome.status, "5.6.7")
+        (outcome,) = self.deliver(queued(UTF8_HEADER, smtputf8=True))
+        self.assertEqual(outcome.status, "5.6.9")
+
+    def test_eight_bit_header_of_an_old_client(self) -> None:
+        """Without SMTPUTF8 from the client it is plain 8-bit text, which 8BITMIME takes as it always did."""
+        self.peer(EHLO=b"250-mx\r\n250 8BITMIME\r\n")
+        self.assertIsInstance(self.deliver(queued(UTF8_HEADER))[0], Delivered)
+
+    def test_notifications_are_passed_on(self) -> None:
+        peer = self.peer(EHLO=DSN_EHLO)
+        to = deliveries("route:hop", notify=frozenset({"FAILURE", "DELAY"}), orcpt="rfc822;a+b@example.org")
+        self.deliver(queued(ret="HDRS", envid="id 1"), to)
+        self.assertEqual(
+            peer.sessions[0][1:3],
+            [
+                "MAIL FROM:<bob@example.net> RET=HDRS ENVID=id+201",
+                "RCPT TO:<alice@example.org> NOTIFY=DELAY,FAILURE ORCPT=rfc822;a+2Bb@example.org",
+            ],
+        )
+
+    def test_notifications_not_offered(self) -> None:
+        peer = self.peer(EHLO=PLAIN_EHLO)
+        self.deliver(queued(ret="HDRS"), deliveries("route:hop", notify=frozenset({"NEVER"})))
+        self.assertEqual(peer.sessions[0][1:3], ["MAIL FROM:<bob@example.net>", "RCPT TO:<alice@example.org>"])
+
+
+class FileTests(RelayTestCase):
+    """A content in a file goes out piece by piece."""
+
+    def test_large_content(self) -> None:
+        peer = self.peer()
+        content = b"Subject: x\r\n\r\n" + b"".join(b".%d\r\n" % n for n in range(300_000))
+        path = self.mktemp()
+        with open(path, "wb") as file:
+            file.write(content)
+        self.agent = self.make_agent()
+        peer.script["EHLO"] = b"250-mx.example\r\n250 8BITMIME\r\n"
+        message = evolve(queued(), message=Message(FileContent(path, len(content)), head_of(content)))
+        self.assertIsInstance(self.deliver(message)[0], Delivered)
+        self.assertEqual(peer.contents[0].replace(b"\r\n..", b"\r\n."), content)
+
+    def test_content_that_is_gone_is_our_trouble(self) -> None:
+        peer = self.peer()
+        message = evolve(queued(), message=Message(FileContent("/nonexistent/content", 20), b""))
+        (outcome,) = self.deliver(message)
+        self.assertEqual(outcome.status, "4.3.0")
+        self.assertFalse(outcome.site_wide)
+        self.assertIn("No such file", outcome.reason)
+        self.assertEqual(peer.contents, [])
+        self.assertEqual(peer.open, 0)
