@@ -81,14 +81,10 @@ def _parse_entry(entry: str, number: int, default_domain: str) -> Alias:
         raise ValueError(f'"{text}" is no address; for a whole domain set catch_all in [domains."{domain}"]')
     mailbox = _parse_mailbox(text, default_domain)
     parts = [part.strip() for part in _TARGET.findall(entry, name.end())]
-    targets: dict[Key, Mailbox] = {}
-    for part in parts:
-        if part:
-            target = _parse_mailbox(part, default_domain)
-            targets.setdefault(mailbox_key(target), target)
+    targets = tuple(_parse_mailbox(part, default_domain) for part in parts if part)
     if not targets:
         raise ValueError(f"{mailbox} has no target")
-    return Alias(mailbox, tuple(targets.values()), number)
+    return Alias(mailbox, targets, number)
 
 
 def _parse_mailbox(text: str, default_domain: str) -> Mailbox:

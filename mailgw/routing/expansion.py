@@ -11,7 +11,7 @@ from mailgw.config.errors import ConfigError
 from mailgw.mail.address import Mailbox
 from mailgw.routing.aliases import Alias
 from mailgw.routing.interface import Target
-from mailgw.routing.recipients import POSTMASTER, Key, OurDomain, Recipients, mailbox_key
+from mailgw.routing.recipients import POSTMASTER, Key, OurDomain, Recipients
 
 MAX_DEPTH = 32
 MAX_TARGETS = 10000
@@ -102,7 +102,8 @@ class Expansion:
         try:
             for target in self._aliases[key].targets:
                 for final in self._follow(target, (*path, key)):
-                    targets.setdefault(mailbox_key(final.mailbox), final)
+                    # Local parts of others are compared as they are written (RFC 5321 2.4).
+                    targets.setdefault((final.mailbox.local_part, final.mailbox.ascii_domain), final)
             if len(targets) > MAX_TARGETS:
                 raise _Broken(f"it leads to more than {MAX_TARGETS} addresses")
         except _Broken:
