@@ -17,8 +17,9 @@ from mailgw.config.text import read_text, read_toml
 # The places that a rule may look at, beside `header:NAME`.
 PLACES = ("subject", "from", "to", "body", "url", "attachment", "mail_from", "rcpt", "helo", "client")
 FLAGS = "ims"
+_REQUIRED = ("symbol", "where", "pattern", "score")
 MAX_RULES = 5000
-_SYMBOL = re.compile(r"[A-Z][A-Z0-9_]{1,63}")
+_SYMBOL = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 _HEADER = re.compile(r"header:([!-9;-~]+)")
 _TABLE = re.compile(r"\s*\[\[\s*rule\s*\]\]")
 _KEY = re.compile(r"\s*([A-Za-z0-9_-]+)\s*=")
@@ -28,12 +29,13 @@ _SET_MEMORY = 64 * 1024 * 1024
 
 @frozen
 class RuleTable:
-    """One [[rule]] of rules.toml."""
+    """One [[rule]] of rules.toml. The first four keys must be there; they have defaults so that one that is missing
+    or wrong does not hide what is wrong with the others."""
 
-    symbol: str
-    where: str
-    pattern: str
-    score: float
+    symbol: str = ""
+    where: str = ""
+    pattern: str = ""
+    score: float = 0.0
     description: str = ""
     flags: str = ""
     unless: str = ""
@@ -122,17 +124,19 @@ class _Reader:
         symbol = data.get("symbol")
         name = f"rule {number} ({symbol})" if isinstance(symbol, str) else f"rule {number}"
         table, errors = structure_leniently(RuleTable, data, self._path)
-        found = [(error.key, error.message) for error in errors]
+        found = [(key, "the key is missing") for key in _REQUIRED if key not in data]
+        found += [(error.key, error.message) for error in errors]
         pattern = unless = None
         if table is not None:
             wrong = {key for key, _ in found}
             found += [(key, message) for key, message in self._check(table, number) if key not in wrong]
-            pattern = self._compile(table.pattern, table.flags, "pattern", found)
+            if "pattern" not in wrong:
+                pattern = self._compile(table.pattern, table.flags, "pattern", found)
             if table.unless:
                 unless = self._compile(table.unless, table.flags, "unless", found)
         for key, message in found:
             line = self._lines.get((number, key)) or self._lines.get((number, ""), 0)
-            self.errors.append(ConfigError(self._path, f"{name}: {key}" if key else name, message, line))
+            self.errors.append(ConfigError(self._path, f"{name}: {key}", message, line))
         if table is None or found:
             return None
         return Rule(table.symbol, _place(table.where), table.score, table.description, pattern, unless)
