@@ -117,7 +117,11 @@ class _DatagramClient(DatagramProtocol):
             return
         response = None
         if addr[0] == self._server.address and addr[1] == self._server.port:
-            response = decode_response(datagram, self._query)
+            try:
+                response = decode_response(datagram, self._query)
+            except ServerFailure as failure:
+                self._fail(failure)
+                return
         if response is not None:
             self.answer.callback(response)
             return
@@ -159,9 +163,13 @@ class _StreamClient(StreamProtocol):
         end = 2 + int.from_bytes(self._received[:2])
         if len(self._received) < end:
             return
-        response = decode_response(bytes(self._received[2:end]), self._query)
+        try:
+            response = decode_response(bytes(self._received[2:end]), self._query)
+        except ServerFailure as failure:
+            self._fail(failure)
+            return
         if response is None:
-            self._fail(ServerFailure("the answer cannot be read"))
+            self._fail(ServerFailure("its answer is not to the question"))
         else:
             self.answer.callback(response)
 

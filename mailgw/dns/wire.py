@@ -21,6 +21,7 @@ MAX_TTL = 86400
 # RFC 2308 5: one to three hours for what does not exist.
 MAX_NEGATIVE_TTL = 3600
 MAX_ALIASES = 8
+_HEADER = 12
 
 
 @frozen
@@ -75,11 +76,17 @@ def encode_query(name: dns.name.Name, type: RecordType, id: int, *, edns: bool =
 
 
 def decode_response(data: bytes, query: Query) -> dns.message.Message | None:
-    """Read a response; None when it is garbage or not to this question (id, question and opcode are compared)."""
+    """Read a response; None when it is garbage or not to this question (id, question and opcode are compared).
+
+    Raises ServerFailure when it is to this question and holds what cannot be read: waiting for another is no use.
+    """
     try:
         response = dns.message.from_wire(data, ignore_trailing=True, raise_on_truncation=False)
         return response if query.message.is_response(response) else None
     except (dns.exception.DNSException, ValueError):
+        question = query.wire[_HEADER : _HEADER + len(query.message.question[0].name.to_wire() or b"") + 4]
+        if data[:2] == query.wire[:2] and data[_HEADER : _HEADER + len(question)] == question:
+            raise ServerFailure("its answer cannot be read") from None
         return None
 
 

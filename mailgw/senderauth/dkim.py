@@ -192,8 +192,10 @@ def _verify(message: Message, signature: Signature, key: Key, digest: bytes, len
 
 def _load_key(key: Key) -> tuple[Any, int, bytes, bool]:
     """Give what dkimpy wants to know of a key. Raises SignatureProblem."""
+    # Only type and data: dkimpy knows no lists in the other tags, which are checked already.
+    record = f"k={key.type}; p=".encode() + key.data
     try:
-        public, bits, type, for_reports = dkim.evaluate_pk("the key", key.record)
+        public, bits, type, for_reports = dkim.evaluate_pk("the key", record)
     except Exception:
         raise SignatureProblem("permerror", "the key cannot be read") from None
     if key.type == "rsa":

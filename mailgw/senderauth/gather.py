@@ -18,7 +18,7 @@ async def gather(work: Iterable[Coroutine[Deferred[Any], Any, T]]) -> list[T]:
     started = [Deferred.fromCoroutine(coroutine) for coroutine in work]
     try:
         return [await deferred for deferred in started]
-    except BaseException:
+    except Exception:
         for deferred in started:
             deferred.addErrback(lambda _: None)
             deferred.cancel()

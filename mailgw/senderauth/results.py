@@ -36,7 +36,8 @@ def authentication_results(authserv_id: str, results: Sequence[AuthResult]) -> b
     Values are quoted where they must be; what no field may hold becomes `?`, so that no value can end the field or
     add to it.
     """
-    lines = [f"Authentication-Results: {_value(authserv_id)}"]
+    name = authserv_id if authserv_id.isascii() else _comparable(authserv_id)
+    lines = [f"Authentication-Results: {_value(name)}"]
     lines += [_result(result) for result in results] or [" none"]
     return (";\r\n".join(lines) + "\r\n").encode("ascii")
 

@@ -69,7 +69,9 @@ class Key:
     """A key record that may verify mail."""
 
     type: str
-    record: bytes
+    """`rsa` or `ed25519`."""
+    data: bytes
+    """The p= tag: base64."""
     testing: bool
     strict: bool
     """The flag `s`: the domain of i= must be that of d= exactly."""
@@ -94,7 +96,7 @@ def parse_tags(value: bytes) -> dict[str, bytes]:
 
 
 def describe(field: Field) -> dict[str, str]:
-    """Give the tags a, b, d, i and s of a signature as printable text, as far as they can be read: for the report of it."""
+    """Give the tags a, b, d, i and s as printable text, as far as they can be read: to report on the signature."""
     found: dict[str, str] = {}
     for spec in field.raw[:MAX_SIGNATURE].partition(b":")[2].split(b";"):
         name, _, content = spec.partition(b"=")
@@ -164,7 +166,7 @@ def parse_key(signature: Signature, record: bytes) -> Key:
     if "s" in tags and not {b"*", b"email"} & set(_list(tags["s"])):
         raise SignatureProblem("permerror", "the key is not one for mail")
     flags = _list(tags.get("t", b""))
-    key = Key(type, record, testing=b"y" in flags, strict=b"s" in flags)
+    key = Key(type, tags["p"], testing=b"y" in flags, strict=b"s" in flags)
     if key.strict and signature.identity and signature.identity.rpartition("@")[2].lower() != signature.domain:
         raise SignatureProblem("permerror", "the key does not allow a subdomain in i=")
     return key
