@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mailgw.config.errors import ConfigError, ConfigurationErrors
 from mailgw.mail.address import Mailbox
-from mailgw.routing.interface import Routed
+from mailgw.routing.interface import Routed, Router
 from mailgw.routing.load import load_router
 from mailgw.routing.router import DirectoryRouter
 from tests.config.files import BASE, ConfigurationTest
@@ -29,7 +29,7 @@ class RoutingTest(ConfigurationTest):
         found = self.assertRaises(ConfigurationErrors, self.router, *texts, **files)
         return list(found.errors)
 
-    def destinations(self, router: DirectoryRouter, address: str) -> list[str] | None:
+    def destinations(self, router: Router, address: str) -> list[str] | None:
         """Where an address leads, or None when it is unknown."""
         found = router.resolve(Mailbox.parse(address))
         return [str(target.destination) for target in found.targets] if isinstance(found, Routed) else None
