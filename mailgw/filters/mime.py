@@ -20,9 +20,8 @@ MAX_PARTS = 1000
 MAX_DELIMITERS = 10_000
 _MAX_VALUE = 4096
 
-_FIELD = re.compile(
-    rb"^Content-(Type|Transfer-Encoding|Disposition)[ \t]*:((?:[^\r\n]++|\r\n[ \t]|\r(?!\n))*+)", re.I | re.M
-)
+# For a header section in lower case with a line end in front: the search for a fixed beginning is a fast one.
+_FIELD = re.compile(rb"\ncontent-(type|transfer-encoding|disposition)[ \t]*:((?:[^\r\n]++|\r\n[ \t]|\r(?!\n))*+)")
 # RFC 2045 5.1 parameters; RFC 2231 adds `*` and `*0*`. A quoted string may hold what it likes.
 _PARAMETER = re.compile(r';\s*([A-Za-z0-9_-]{1,40})(\*[0-9]{0,2}\*?)?\s*=\s*(?:"((?:[^"\\]|\\.)*+)"|([^\s;"]*+))', re.S)
 
@@ -122,10 +121,13 @@ def _read_header(data: bytes, start: int, end: int, default: str) -> _Header:
         return _Header(default, {}, "", "", start + 2)
     stop = data.find(b"\r\n\r\n", start, end)
     body = end if stop < 0 else stop + 4
+    head = b"\n" + data[start : end if stop < 0 else stop + 2]
     values: dict[bytes, str] = {}
-    for match in _FIELD.finditer(data, start, end if stop < 0 else stop + 2):
-        value = match.group(2)[:_MAX_VALUE].replace(b"\r\n", b"").decode("utf-8", "replace")
-        values.setdefault(match.group(1).lower(), value)
+    for match in _FIELD.finditer(head.lower()):
+        value = head[match.start(2) : match.end(2)][:_MAX_VALUE].replace(b"\r\n", b"")
+        values.setdefault(match.group(1), value.decode("utf-8", "replace"))
+    if not values:
+        return _Header(default, {}, "", "", body)
     kind = values.get(b"type", "")
     parameters = _parameters(kind)
     content_type = kind.partition(";")[0].strip().lower() if "/" in kind else default

@@ -10,7 +10,7 @@ from attrs import frozen
 
 from mailgw.filters.html import MAX_URL, read_html
 from mailgw.filters.mime import Part, find_parts
-from mailgw.mail.message import Content, Message
+from mailgw.mail.message import BytesContent, Content, Message
 
 SCAN_SIZE = 1024 * 1024
 """Octets of a message that are looked at (features 4.9). What stands behind them is not."""
@@ -63,7 +63,7 @@ def beginning(content: Content, size: int = SCAN_SIZE) -> bytes:
 
 def is_small(message: Message) -> bool:
     """Whether the message can be looked at here and now: in memory, and soon read."""
-    return message.content.size <= INLINE_SIZE and not hasattr(message.content, "path")
+    return isinstance(message.content, BytesContent) and message.size <= INLINE_SIZE
 
 
 def show(text: str, size: int = 60) -> str:
