@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from mailgw.develop.messages import ALICE, BOB, OUR_DOMAIN, OUTSIDER, SENDER
@@ -13,27 +14,37 @@ from mailgw.develop.setup import Layout, Ports
 
 def guide(layout: Layout, ports: Ports, password: str) -> str:
     """Give the text that `make run` prints once the gateway greets."""
-    mx, implicit, submission = (f"127.0.0.1:{port}" for port in (ports.mx, ports.implicit, ports.submission))
+    mx, implicit = f"127.0.0.1:{ports.mx}", f"127.0.0.1:{ports.implicit}"
+    addresses = _columns(
+        {
+            mx: f"mx: mail for {OUR_DOMAIN} from anyone; STARTTLS is offered",
+            implicit: "submission of our users, TLS from the first byte",
+            f"127.0.0.1:{ports.submission}": "submission of our users, STARTTLS first",
+        }
+    )
     inbox = _path(layout.mail / OUR_DOMAIN / "alice")
     configuration = _path(layout.configuration)
     good, gtube, outside = (_path(layout.messages / f"{name}.eml") for name in ("good", "gtube", "outside"))
     log_in = f"--user {ALICE} --password-file {_path(layout.password)}"
     command = _command()
+    folders = _columns(
+        {
+            inbox: "INBOX of alice",
+            f"{inbox}/.Spam": "her spam folder",
+            _path(layout.sink): "the sink: mail to the outside ends here, never on the Internet",
+            _path(layout.etc): "the configuration",
+        }
+    )
     return f"""
 The gateway runs. Its addresses:
 
-  {mx:<16} mx: mail for {OUR_DOMAIN} from anyone; STARTTLS is offered
-  {implicit:<16} submission of our users, TLS from the first byte
-  {submission:<16} submission of our users, STARTTLS first
+{addresses}
 
 User {ALICE} (or {BOB}), password {password} (it stands in {_path(layout.password)})
 
 Folders:
 
-  {inbox}         INBOX of alice
-  {inbox}/.Spam   her spam folder
-  {_path(layout.sink)}    the sink: mail to the outside ends here, never on the Internet
-  {_path(layout.etc)}     the configuration
+{folders}
 
 Try, in a second terminal:
 
@@ -50,6 +61,11 @@ Then look:
 
 Ctrl-C ends it; the queue, the mail and the password stay.
 """
+
+
+def _columns(rows: Mapping[str, str]) -> str:
+    width = max(map(len, rows))
+    return "\n".join(f"  {first:<{width}}  {second}" for first, second in rows.items())
 
 
 def _command() -> str:
