@@ -177,8 +177,7 @@ class SmtpConnection(Protocol):
                 if self._paused:
                     await self._paused
         finally:
-            if not self.lost:
-                self.transport.unregisterProducer()
+            self.transport.unregisterProducer()
         if not self.lost and transaction.step is Step.CONTENT:
             self._write(stuffer.end())
             self._content_sent(transaction)
@@ -209,7 +208,10 @@ class SmtpConnection(Protocol):
         self.needs_reset = transaction.unfinished
         self._deadline.clear()
         if transaction.closing and not self.lost:
-            self._close("it ended the session")
+            if transaction.content_begun and not transaction.content_complete:
+                self.abort(f"{self.peer} refused the content before its end")
+            else:
+                self._close(f"{self.peer} ended the session")
         finished.callback(reason)
 
     # The end
@@ -217,11 +219,6 @@ class SmtpConnection(Protocol):
     def idle(self, seconds: float) -> None:
         """Keep it for that long; then QUIT."""
         self._deadline.set(seconds, "a message")
-
-    @property
-    def resting(self) -> bool:
-        """Whether nothing is under way."""
-        return self._transaction is None and self._waiter is None and self._handshake is None
 
     def quit(self) -> None:
         """QUIT, and close when it is answered or takes too long. Harmless when it is lost already."""

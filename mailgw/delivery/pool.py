@@ -24,9 +24,11 @@ class ConnectionPool:
         self._closed: Deferred[None] | None = None
 
     def add(self, connection: SmtpConnection) -> None:
-        """Know a new connection until it is lost."""
+        """Know a new connection until it is lost. After `close` it is ended at once."""
         self._all.add(connection)
         connection.on_lost = self._lost
+        if self._closed:
+            connection.abort("we are shutting down")
 
     def take(self, site: Hashable) -> SmtpConnection | None:
         """Give the idle connection of that site that was used last, or None."""

@@ -50,7 +50,8 @@ class ScriptedPeer(Factory):
         self.open = 0
 
     def buildProtocol(self, addr: object) -> Protocol:
-        return _Session(self)
+        self.last = _Session(self)
+        return self.last
 
     def answer(self, step: str) -> bytes:
         answer = self.script.get(step, b"250 2.0.0 fine\r\n")

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
 
 from attrs import evolve
+from twisted.internet.defer import Deferred
 
 from mailgw.mail.message import FileContent, Message, head_of
-from mailgw.queue.item import Delivered, Failed
+from mailgw.queue.item import Delayed, Delivered, Failed
 from tests.delivery.peers import PLAIN_EHLO, deliveries, queued
 from tests.delivery.test_relay import RelayTestCase
 
+P = ParamSpec("P")
+T = TypeVar("T")
 EIGHT_BIT = "Subject: x\r\n\r\ngrüße\r\n".encode()
 UTF8_HEADER = "Subject: grüße\r\n\r\nx\r\n".encode()
 DSN_EHLO = b"250-mx.example\r\n250 DSN\r\n"
 
 
-class FitTests(RelayTestCase):
+class ContentTestCase(RelayTestCase):
     def in_a_file(self, content: bytes) -> Any:
         path = self.mktemp()
         with open(path, "wb") as file:
             file.write(content)
         return evolve(queued(), message=Message(FileContent(path, len(content)), head_of(content)))
 
+
+class FitTests(ContentTestCase):
     def test_size_is_what_goes_out(self) -> None:
         peer = self.peer()
         message = queued(b"A: 1\r\nB: 2\r\n\r\nx\r\n")
@@ -115,7 +121,25 @@ class FitTests(RelayTestCase):
         self.assertEqual(peer.sessions[0][1:3], ["MAIL FROM:<bob@example.net>", "RCPT TO:<alice@example.org>"])
 
 
-class FileTests(RelayTestCase):
+class SlowThreads:
+    """Work waits until `go_on`."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Deferred[None]] = []
+
+    async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        waits: Deferred[None] = Deferred()
+        self.waiting.append(waits)
+        await waits
+        return work(*args, **kwargs)
+
+    def go_on(self) -> None:
+        waiting, self.waiting = self.waiting, []
+        for waits in waiting:
+            waits.callback(None)
+
+
+class FileTests(ContentTestCase):
     """A content in a file goes out piece by piece."""
 
     def test_large_content(self) -> None:
@@ -129,6 +153,37 @@ class FileTests(RelayTestCase):
         message = evolve(queued(), message=Message(FileContent(path, len(content)), head_of(content)))
         self.assertIsInstance(self.deliver(message)[0], Delivered)
         self.assertEqual(peer.contents[0].replace(b"\r\n..", b"\r\n."), content)
+
+    def test_refused_in_the_middle(self) -> None:
+        """There is no other way to end the content than to end the connection."""
+        for peer_says, outcome_is in ((b"552 5.3.4 too much\r\n", Failed), (b"421 4.3.2 bye\r\n", Delayed)):
+            peer = self.peer()
+            threads = SlowThreads()
+            self.agent = self.make_agent(threads=threads)
+            attempt = self.start(self.in_a_file(b"x\r\n" * 300_000))
+            threads.go_on()
+            self.network.run()
+            peer.last.transport.write(peer_says)
+            self.network.run()
+            (outcome,) = self.successResultOf(attempt)
+            self.assertIsInstance(outcome, outcome_is)
+            threads.go_on()
+            self.network.run()
+            self.assertEqual((peer.contents, peer.open, threads.waiting), ([], 0, []))
+
+    def test_hang_up_in_the_middle(self) -> None:
+        peer = self.peer()
+        threads = SlowThreads()
+        self.agent = self.make_agent(threads=threads)
+        attempt = self.start(self.in_a_file(b"x\r\n" * 300_000))
+        threads.go_on()
+        self.network.run()
+        peer.last.transport.loseConnection()
+        self.network.run()
+        (outcome,) = self.successResultOf(attempt)
+        self.assertEqual((outcome.status, outcome.site_wide), ("4.4.2", False))
+        threads.go_on()
+        self.assertEqual(threads.waiting, [])
 
     def test_content_that_is_gone_is_our_trouble(self) -> None:
         peer = self.peer()

@@ -25,14 +25,14 @@ class RelayTestCase(SynchronousTestCase):
         self.routes = {"hop": schema.Route(hosts=(HOP,)), "two": schema.Route(hosts=(HOP, "192.0.2.2:2525"))}
         self.agent = self.make_agent()
 
-    def make_agent(self, **settings: Any) -> RelayAgent:
+    def make_agent(self, threads: Any = None, **settings: Any) -> RelayAgent:
         return RelayAgent(
             self.network,
             self.resolver,
             schema.Relay(**settings),
             self.routes,
             "gw.example.org",
-            ThreadsInline(),
+            threads or ThreadsInline(),
             random.Random(1),
         )
 
