@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import ClassVar
 
 from attrs import frozen
+from twisted.logger import Logger
 
 from mailgw.config.schema import Limits, Timeouts
 from mailgw.mail.address import Mailbox
@@ -42,6 +44,8 @@ class IntakeSettings:
 class Intake:
     """At most one transaction at a time. `client` is set anew by the session when more is known of it."""
 
+    log: ClassVar[Logger] = Logger()
+
     def __init__(self, client: Client, link: Link, settings: IntakeSettings) -> None:
         self.client = client
         self._link = link
@@ -77,11 +81,25 @@ class Intake:
             mailbox = Mailbox(mailbox.local_part, self._settings.postmaster_domain)
         routed = self._settings.router.resolve(mailbox)
         if isinstance(routed, Unknown):
-            return Reply(550, "5.1.1", (f"<{mailbox}> is unknown here: please check the address",))
+            reason = routed.reason
+            return self._refuse(mailbox, reason, "5.1.1", f"<{mailbox}> is unknown here: please check the address")
         if not routed.ours and self.client.service == "mx":
-            return Reply(550, "5.7.1", (f"<{mailbox}> is not ours, and this port does not relay",))
+            return self._refuse(mailbox, "relay", "5.7.1", f"<{mailbox}> is not ours, and this port does not relay")
         self._recipients.append((Recipient(mailbox, event.orcpt, event.notify), routed))
         return _RECIPIENT_OK
+
+    def _refuse(self, mailbox: Mailbox, reason: str, status: str, text: str) -> Reply:
+        assert self._envelope is not None
+        self.log.info(
+            "refused recipient <{recipient}> of <{sender}> from {address}: {reason}",
+            event="recipient_refused",
+            recipient=str(mailbox),
+            sender=str(self._envelope.reverse_path or ""),
+            address=self.client.address,
+            reason=reason,
+            session=self.client.session_id,
+        )
+        return Reply(550, status, (text,))
 
     async def data(self, link: Link) -> Reply:
         """Take the message and decide about it. The reply is the one to the final dot."""
