@@ -64,7 +64,7 @@ class PlaceRules:
         """Give the rules that hold for a text (UTF-8), `unless` not yet looked at."""
         found = self.first.Match(text)
         if not found:
-            # The last pattern of the set matches everything: RE2 gave up, and says so in no other way.
+            # The last pattern of the set matches everything: RE2 has no memory left, and says so in no other way.
             raise RuntimeError(f"the patterns of {self.rules[0].place} need more memory than RE2 may use")
         count = len(self.rules)
         return [self.rules[n] for n in sorted(found) if n < count]
@@ -95,7 +95,14 @@ def load_rules(path: str, taken: Iterable[str] = ()) -> RuleSet:
     by_place: dict[str, list[Rule]] = {}
     for rule in rules:
         by_place.setdefault(rule.place, []).append(rule)
-    return RuleSet({place: PlaceRules(tuple(found), _make_set(found)) for place, found in by_place.items()})
+    places = {}
+    for place, found in by_place.items():
+        try:
+            places[place] = PlaceRules(tuple(found), _make_set(found))
+        except re2.error:
+            reason = f"the patterns of {place} are too many or too large together; make counted repetitions smaller"
+            raise ConfigurationErrors([ConfigError(path, "rule", reason)]) from None
+    return RuleSet(places)
 
 
 class _Reader:
@@ -195,6 +202,7 @@ def _options(memory: int = 0) -> re2.Options:
 
 
 def _make_set(rules: Iterable[Rule]) -> re2.Set:
+    """Compile the patterns of a place into one automaton. Raises re2.error when it would be too large."""
     made = re2.Set.SearchSet(_options(_SET_MEMORY))
     for rule in rules:
         made.Add(rule.pattern.pattern)

@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from mailgw.config.errors import ConfigurationErrors
+from mailgw.filters import rules
 from mailgw.filters.base import FilterSettings
 from mailgw.filters.rules import PLACES, RuleSet, load_rules
 from mailgw.filters.site_rules import SiteRules
@@ -96,6 +97,12 @@ class LoadTests(RulesCase):
         for pattern in (r"(a)\1", "(?=a)b", "(?<!a)b"):
             self.assertIn("RE2 says", self.errors(self.rule("body", pattern))[0])
 
+    def test_patterns_that_are_too_large(self) -> None:
+        self.assertIn("RE2 says: pattern too large", self.errors(self.rule("body", r"\pL{1000}\pL{1000}\pL{1000}"))[0])
+        self.patch(rules, "_SET_MEMORY", 10_000)
+        (error,) = self.errors(self.rule("body", r"\pL{100}"))
+        self.assertIn("the patterns of body are too many or too large together", error)
+
     def test_symbols_are_used_once(self) -> None:
         (error,) = self.errors(self.rule("body", "x") * 2)
         self.assertIn("is also that of rule 1", error)
@@ -117,9 +124,9 @@ class LoadTests(RulesCase):
 
 
 class CheckTests(RulesCase):
-    def check(self, rules: str, data: bytes = GOOD, **changes: Any) -> list[Evidence]:
+    def check(self, text: str, data: bytes = GOOD, **changes: Any) -> list[Evidence]:
         self.threads = CountingThreads()
-        filter = SiteRules(FilterSettings(), self.load(rules), self.threads)
+        filter = SiteRules(FilterSettings(), self.load(text), self.threads)
         return self.successResultOf(Deferred.fromCoroutine(filter.check(make_transaction(data, **changes))))
 
     def holds(self, where: str, pattern: str, data: bytes = GOOD, more: str = "", **changes: Any) -> bool:
@@ -170,10 +177,10 @@ class CheckTests(RulesCase):
         self.assertEqual(evidence.detail, 'about lunch: "Lu" in subject')
 
     def test_many_rules_of_one_place(self) -> None:
-        rules = "".join(
+        text = "".join(
             f"[[rule]]\nsymbol = 'R{n}'\nwhere = 'body'\npattern = 'word{n}\\b'\nscore = 1\n" for n in range(300)
         )
-        found = self.check(rules, b"\r\nword7 word299 word300\r\n")
+        found = self.check(text, b"\r\nword7 word299 word300\r\n")
         self.assertEqual([e.symbol for e in found], ["R7", "R299"])
 
     def test_each_rule_is_stated_once(self) -> None:
