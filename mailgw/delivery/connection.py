@@ -87,7 +87,7 @@ class SmtpConnection(Protocol):
             raise SessionLost(self.lost)
         self._reader = ReplyReader()
         self.capabilities = Capabilities()  # RFC 3207 4.2: nothing from before counts
-        self._handshake = Deferred()
+        self._handshake = Deferred(self._given_up)
         self._deadline.set(self._settings.connect_timeout, "the TLS handshake")
         self.transport.startTLS(creator)
         await self._handshake
@@ -102,7 +102,7 @@ class SmtpConnection(Protocol):
         return reply
 
     def _reply(self, what: str, timeout: float) -> Deferred[Reply]:
-        waiter: Deferred[Reply] = Deferred()
+        waiter: Deferred[Reply] = Deferred(self._given_up)
         if self.lost:
             waiter.errback(SessionLost(self.lost))
             return waiter
@@ -114,10 +114,11 @@ class SmtpConnection(Protocol):
 
     def transact(self, transaction: MailTransaction, message: Message, threads: Threads) -> Deferred[str]:
         """Run it. Fires with "" when it is done, or with the reason when the session broke before; never fails.
+        To cancel it ends the connection.
 
         A content in a file is read in `threads`.
         """
-        finished: Deferred[str] = Deferred()
+        finished: Deferred[str] = Deferred(self._given_up)
         if self.lost:
             finished.callback(self.lost)
             return finished
@@ -235,6 +236,13 @@ class SmtpConnection(Protocol):
             self.lost = reason
             self._quitting = False
             self.transport.abortConnection()
+
+    def _given_up(self, waiter: Deferred[Any]) -> None:
+        """Who waits is cancelled (the queue stops): in the middle of something a session is of no more use."""
+        self._waiter = self._handshake = None
+        if self._finished is waiter:
+            self._finished = Deferred()
+        self.abort("the attempt was given up")
 
     def _close(self, reason: str) -> None:
         self.lost = reason

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from mailgw.config import schema
@@ -370,6 +370,17 @@ class PoolTests(RelayTestCase):
         self.network.run()
         self.assertEqual(len(peer.sessions), 3)
         self.assertEqual(peer.open, 1)
+
+    def test_cancelled(self) -> None:
+        """The queue stops: what is under way is given up, its connection too."""
+        for step in ("greeting", "EHLO", "DATA", "end"):
+            peer = self.peer(**{step: SILENT})
+            attempt = self.start()
+            attempt.cancel()
+            self.failureResultOf(attempt, CancelledError)
+            self.network.run()
+            self.assertEqual(peer.open, 0)
+            self.assertEqual(self.network.getDelayedCalls(), [])
 
     def test_close(self) -> None:
         peer = self.peer()
