@@ -1,16 +1,18 @@
 """DKIM (RFC 6376): which domains answer for this message?
 
 The tags are read and the body is hashed here, so that each outcome has its reason and a large body costs little
-memory; dkimpy canonicalizes the header and verifies the signature. Keys are fetched before, all at once.
+memory. dkimpy chooses, canonicalizes and hashes the header fields; `cryptography` verifies the signature in a tenth
+of the time that dkimpy takes. Keys are fetched before, all at once.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import dkim
 from attrs import frozen
+from dkim.canonicalization import CanonicalizationPolicy
 from twisted.logger import Logger
 
 from mailgw.dns.interface import DnsFailure, Resolver
@@ -18,14 +20,11 @@ from mailgw.mail.message import FileContent, Message
 from mailgw.operation.threads import Threads
 from mailgw.senderauth.body_hash import BodyHash
 from mailgw.senderauth.gather import gather
-from mailgw.senderauth.signature import Key, Signature, SignatureProblem, describe, parse_key, parse_signature
+from mailgw.senderauth.key import Key, parse_key
+from mailgw.senderauth.signature import Signature, SignatureProblem, describe, parse_signature
 
 MAX_SIGNATURES = 5
 MAX_KEY_RECORDS = 10
-# RFC 8301 3.2: below 1024 bits a signature is not to be believed; a larger key or exponent costs us too much time.
-MIN_KEY_BITS = 1024
-MAX_KEY_BITS = 8192
-MAX_EXPONENT_BITS = 64
 # What is larger is verified in a thread: about a millisecond of hashing.
 INLINE_SIZE = 128 * 1024
 INLINE_HEAD = 32 * 1024
@@ -124,7 +123,7 @@ class Dkim:
             except SignatureProblem as problem:
                 outcomes.append(_unless_testing(problem, key))
             except Exception:
-                # dkimpy and PyNaCl raise many things on what they cannot read.
+                # dkimpy may trip over a header that nobody thought of.
                 self.log.failure(
                     "DKIM signature of {domain} could not be verified", event="dkim_error", domain=signature.domain
                 )
@@ -172,38 +171,19 @@ def _verify(message: Message, signature: Signature, key: Key, digest: bytes, len
         raise SignatureProblem("policy", f"l= leaves {length - signature.length} octets of the body unsigned")
     if digest != signature.body_hash:
         raise SignatureProblem("fail", "the body was changed: its hash does not match")
-    verifier = dkim.DKIM()
-    verifier.pk, verifier.keysize, verifier.ktag, _ = _load_key(key)
-    verifier.headers = _headers(message, signature)
-    # Without bh= dkimpy verifies the header only; the body is verified above.
-    tags = {
-        b"a": signature.algorithm.encode(),
-        b"c": "/".join(signature.canonicalization).encode(),
-        b"b": signature.data,
-    }
-    signed = [name.encode() for name in signature.signed]
-    try:
-        good = verifier.verify_sig_process(tags, signed, (signature.name, signature.unsigned), None)
-    except ValueError:  # PyNaCl: a signature of the wrong length
-        good = False
-    if not good:
+    if not key.verifies(signature.data, _hash_header(message, signature)):
         raise SignatureProblem("fail", "the signature does not match the header")
 
 
-def _load_key(key: Key) -> tuple[Any, int, bytes, bool]:
-    """Give what dkimpy wants to know of a key. Raises SignatureProblem."""
-    # Only type and data: dkimpy knows no lists in the other tags, which are checked already.
-    record = f"k={key.type}; p=".encode() + key.data
-    try:
-        public, bits, type, for_reports = dkim.evaluate_pk("the key", record)
-    except Exception:
-        raise SignatureProblem("permerror", "the key cannot be read") from None
-    if key.type == "rsa":
-        if bits < MIN_KEY_BITS:
-            raise SignatureProblem("policy", f"the key has {bits} bits, fewer than {MIN_KEY_BITS} (RFC 8301)")
-        if bits > MAX_KEY_BITS or public["publicExponent"].bit_length() > MAX_EXPONENT_BITS:
-            raise SignatureProblem("policy", f"the key has {bits} bits or an exponent that is too large")
-    return public, bits, type, for_reports
+def _hash_header(message: Message, signature: Signature) -> bytes:
+    """Hash the signed fields and the signature's own, in canonical form (RFC 6376 3.7)."""
+    form = CanonicalizationPolicy.from_c_value("/".join(signature.canonicalization).encode())
+    headers = form.canonicalize_headers(_headers(message, signature))
+    # One more From than is signed: a second From field, which some would show, breaks the signature (RFC 6376 8.15).
+    signed = [*(name.encode() for name in signature.signed), b"from"]
+    digest = hashlib.sha256()
+    dkim.hash_headers(digest, form, headers, signed, (signature.name, signature.unsigned), {})
+    return digest.digest()
 
 
 def _headers(message: Message, signature: Signature) -> list[tuple[bytes, bytes]]:

@@ -1,4 +1,4 @@
-"""What a DKIM-Signature field and a key record say (RFC 6376 3.5 and 3.6.1), read strictly enough to classify."""
+"""What a DKIM-Signature field says (RFC 6376 3.5), read strictly enough to classify what is wrong with it."""
 
 from __future__ import annotations
 
@@ -10,17 +10,16 @@ from attrs import frozen
 
 from mailgw.mail.address import AddressError, ascii_domain
 from mailgw.mail.message import Field
+from mailgw.senderauth.tags import parse_tags, split_list, without_space
 
 MAX_SIGNATURE = 8192
-MAX_KEY_RECORD = 8192
 MAX_TAG = 320
 MAX_SIGNED_FIELDS = 200
 # Clocks of senders are wrong by hours, not by days.
 CLOCK_SKEW = 36000
 
-_TAG_NAME = re.compile(rb"[A-Za-z][A-Za-z0-9_]*")
 _DOMAIN = re.compile(r"[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*")
-_FWS = re.compile(rb"[ \t\r\n]+")
+_UNPRINTABLE = re.compile(r"[^ -~]")
 # Lines with nothing but space within a folded value (obsolete, RFC 5322 4.2), and controls: no signer writes them,
 # and dkimpy's patterns take quadratic time over them.
 _UNWANTED = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|(?<!\r)\n|\r\n[ \t]*(?=\r\n.)", re.S)
@@ -54,7 +53,7 @@ class Signature:
     """The names in h=, in lower case."""
     body_hash: bytes
     data: bytes
-    """The b= tag, still in base64."""
+    """The b= tag, decoded."""
     length: int | None
     """The l= tag: how many octets of the body are signed."""
 
@@ -64,37 +63,6 @@ class Signature:
         return f"{self.selector}._domainkey.{ascii_domain(self.domain)}"
 
 
-@frozen
-class Key:
-    """A key record that may verify mail."""
-
-    type: str
-    """`rsa` or `ed25519`."""
-    data: bytes
-    """The p= tag: base64."""
-    testing: bool
-    strict: bool
-    """The flag `s`: the domain of i= must be that of d= exactly."""
-
-
-def parse_tags(value: bytes) -> dict[str, bytes]:
-    """Take a tag-list (RFC 6376 3.2). Raises ValueError. Space around names and values is taken off."""
-    tags: dict[str, bytes] = {}
-    specs = value.split(b";")
-    if not specs[-1].strip():
-        specs.pop()
-    for spec in specs:
-        name, equals, content = spec.partition(b"=")
-        name = name.strip()
-        if not equals or not _TAG_NAME.fullmatch(name):
-            raise ValueError("the field is not a list of tag=value")
-        tag = name.decode("ascii")
-        if tag in tags:
-            raise ValueError(f"the tag {tag}= is there twice")
-        tags[tag] = content.strip()
-    return tags
-
-
 def describe(field: Field) -> dict[str, str]:
     """Give the tags a, b, d, i and s as printable text, as far as they can be read: to report on the signature."""
     found: dict[str, str] = {}
@@ -102,8 +70,8 @@ def describe(field: Field) -> dict[str, str]:
         name, _, content = spec.partition(b"=")
         tag = name.strip().decode("ascii", "replace")
         if tag in ("a", "b", "d", "i", "s"):
-            text = _FWS.sub(b"", content).decode("utf-8", "replace")[:MAX_TAG]
-            found.setdefault(tag, "".join(c if c.isprintable() else "?" for c in text))
+            text = without_space(content).decode("utf-8", "replace")[:MAX_TAG]
+            found.setdefault(tag, text if text.isprintable() else _UNPRINTABLE.sub("?", text))
     return found
 
 
@@ -130,7 +98,6 @@ def parse_signature(field: Field, now: float) -> Signature:
         # RFC 6376 5.4: a signature that does not cover From says nothing about the author.
         raise SignatureProblem("permerror", "the From field is not signed")
     _check_times(tags, now)
-    _base64(tags, "b")
     return Signature(
         name=field.name.encode("ascii"),
         unsigned=_without_signature(value),
@@ -141,43 +108,13 @@ def parse_signature(field: Field, now: float) -> Signature:
         canonicalization=_canonicalization(tags),
         signed=signed,
         body_hash=_base64(tags, "bh"),
-        data=_FWS.sub(b"", tags["b"]),
+        data=_base64(tags, "b"),
         length=_number(tags, "l"),
     )
 
 
-def parse_key(signature: Signature, record: bytes) -> Key:
-    """Take the key record; raise SignatureProblem when it may not verify this signature (RFC 6376 6.1.2)."""
-    if len(record) > MAX_KEY_RECORD:
-        raise SignatureProblem("permerror", f"the key record is longer than {MAX_KEY_RECORD} octets")
-    try:
-        tags = parse_tags(record)
-    except ValueError:
-        raise SignatureProblem("permerror", "the key record is not a list of tag=value") from None
-    if tags.get("v", b"DKIM1") != b"DKIM1" or "p" not in tags:
-        raise SignatureProblem("permerror", "the key record is not one of DKIM")
-    if not tags["p"]:
-        raise SignatureProblem("permerror", "the key was revoked")
-    type = tags.get("k", b"rsa").decode("ascii", "replace")
-    if type != signature.algorithm.partition("-")[0]:
-        raise SignatureProblem("permerror", f"the key is not one for {signature.algorithm}")
-    if "h" in tags and b"sha256" not in _list(tags["h"]):
-        raise SignatureProblem("permerror", "the key does not allow sha256")
-    if "s" in tags and not {b"*", b"email"} & set(_list(tags["s"])):
-        raise SignatureProblem("permerror", "the key is not one for mail")
-    flags = _list(tags.get("t", b""))
-    key = Key(type, tags["p"], testing=b"y" in flags, strict=b"s" in flags)
-    if key.strict and signature.identity and signature.identity.rpartition("@")[2].lower() != signature.domain:
-        raise SignatureProblem("permerror", "the key does not allow a subdomain in i=")
-    return key
-
-
 def _text(tags: dict[str, bytes], tag: str) -> str:
-    return _FWS.sub(b"", tags.get(tag, b"")).decode("utf-8")
-
-
-def _list(value: bytes) -> list[bytes]:
-    return [item.strip() for item in value.split(b":")]
+    return without_space(tags.get(tag, b"")).decode("utf-8")
 
 
 def _check_names(domain: str, selector: str, identity: str) -> None:
@@ -194,7 +131,7 @@ def _check_names(domain: str, selector: str, identity: str) -> None:
 
 
 def _signed_fields(value: bytes) -> tuple[str, ...]:
-    names = [name.decode("ascii", "replace").lower() for name in _list(value)]
+    names = [name.decode("ascii", "replace").lower() for name in split_list(value)]
     if len(names) > MAX_SIGNED_FIELDS:
         raise SignatureProblem("neutral", f"more than {MAX_SIGNED_FIELDS} fields are signed")
     return tuple(names)
@@ -213,7 +150,7 @@ def _check_times(tags: dict[str, bytes], now: float) -> None:
 def _algorithm(tags: dict[str, bytes]) -> str:
     if tags["v"] != b"1":
         raise SignatureProblem("neutral", "the version is not 1")
-    if b"dns/txt" not in _list(tags.get("q", b"dns/txt")):
+    if b"dns/txt" not in split_list(tags.get("q", b"dns/txt")):
         raise SignatureProblem("neutral", "the key is not to be had from DNS")
     algorithm = tags["a"].decode("ascii", "replace")
     if algorithm == "rsa-sha1":
@@ -241,7 +178,7 @@ def _number(tags: dict[str, bytes], tag: str) -> int | None:
 
 def _base64(tags: dict[str, bytes], tag: str) -> bytes:
     try:
-        return base64.b64decode(_FWS.sub(b"", tags[tag]), validate=True)
+        return base64.b64decode(without_space(tags[tag]), validate=True)
     except binascii.Error:
         raise SignatureProblem("neutral", f"{tag}= is not base64") from None
 

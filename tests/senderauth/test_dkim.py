@@ -197,9 +197,10 @@ class KeyTests(DkimCase):
             ("v=DKIM1; p=AAAA", "permerror", "cannot be read"),
             ("v=DKIM1; p=" + "A" * 9000, "permerror", "longer than"),
             (rsa_record_of((1 << 511) + 1), "policy", "512 bits, fewer than 1024"),
-            (rsa_record_of((1 << 8999) + 1), "policy", "too large"),
-            (rsa_record_of((1 << 1023) + 1, (1 << 1023) + 1), "policy", "too large"),
-            (rsa_record_of(0), "policy", "bits"),
+            (rsa_record_of((1 << 8999) + 1), "policy", "more than 8192"),
+            (rsa_record_of((1 << 1023) + 1, (1 << 1000) + 1), "policy", "very large exponent"),
+            (rsa_record_of(0), "permerror", "cannot be read"),
+            (rsa_record_of((1 << 1023) + 1, 1), "permerror", "cannot be read"),
         ):
             self.set_key(record)
             self.assertResult(sign(), result, reason)
