@@ -39,8 +39,8 @@ from mailgw.reception.intake import IntakeSettings
 from mailgw.reception.limits import SessionCount
 from mailgw.reception.listener import ListenerFactory, Sessions
 from mailgw.reception.session import SessionSettings
+from mailgw.routing.current import CurrentRouter, routing_files
 from mailgw.routing.load import load_router
-from mailgw.routing.router import DirectoryRouter
 from mailgw.senderauth.authenticator import SYMBOLS, Authenticator
 from mailgw.verdict.judge import Judge
 from mailgw.verdict.policy import Policy
@@ -62,7 +62,7 @@ class Etc:
     filters: Sequence[Filter]
     weights: Mapping[str, float]
     """Of every symbol: the filters', the site's rules', sender authentication's, changed by [scores]."""
-    router: DirectoryRouter
+    router: CurrentRouter
 
 
 def load(path: str | os.PathLike[str], clock: IReactorTime, threads: Threads) -> Etc:
@@ -77,7 +77,7 @@ def load(path: str | os.PathLike[str], clock: IReactorTime, threads: Threads) ->
     filter_file = FilterFile()
     filters: Sequence[Filter] = ()
     weights: Mapping[str, float] = {}
-    router: DirectoryRouter | None = None
+    router: CurrentRouter | None = None
     try:
         filter_file = load_filter_file(settings.filters_file)
         filters, weights = catalogue.build(
@@ -86,7 +86,7 @@ def load(path: str | os.PathLike[str], clock: IReactorTime, threads: Threads) ->
     except ConfigurationErrors as found:
         errors += found.errors
     try:
-        router = load_router(settings, str(main))
+        router = CurrentRouter(routing_files(settings), lambda: load_router(settings, str(main)), clock, threads)
     except ConfigurationErrors as found:
         errors += found.errors
     if errors or router is None:
@@ -141,6 +141,7 @@ def build(path: str | os.PathLike[str], reactor: Any, entropy: random.Random, st
     parts = (
         Part("threads", cpu.start, cpu.stop),
         Part("disk threads", disk.start, disk.stop),
+        Part("users and aliases", etc.router.start, etc.router.stop),
         Part("resolver", _nothing, resolver.stop),
         Part("queue", store.open, store.close),
         Part("folders", _nothing, maildir.close),

@@ -17,8 +17,8 @@ ALLOWED = {
     "smtp": {"mail"},
     "dns": {"mail", "config"},
     "config": {"mail"},
-    "queue": {"mail", "config"},
-    "routing": {"mail", "config", "queue"},
+    "queue": {"mail", "config", "operation"},
+    "routing": {"mail", "config", "queue", "operation"},
     "senderauth": {"mail", "dns", "operation"},
     "filters": {"mail", "config", "dns", "operation"},
     "verdict": {"mail", "config", "filters", "senderauth"},
@@ -26,7 +26,7 @@ ALLOWED = {
     "reception": {"mail", "smtp", "senderauth", "verdict", "routing", "queue", "config", "operation"},
     "delivery": {"mail", "smtp", "queue", "dns", "routing", "config", "operation"},
 }
-WITHOUT_TWISTED = ("mail", "smtp", "config", "routing")
+WITHOUT_TWISTED = ("mail", "smtp", "config")
 # Blocking DNS; and the one global reactor, which only the composition root and the command line may name.
 FORBIDDEN_EVERYWHERE = ("dns.resolver", "twisted.mail", "asyncio", "socketserver")
 

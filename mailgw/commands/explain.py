@@ -1,0 +1,132 @@
+"""`mailgw explain`: what the gateway would make of a message, line by line."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+from typing import Any
+
+import click
+from attrs import frozen
+
+from mailgw.commands.configuration import ConfigurationRefused, config_option, config_path
+from mailgw.mail.address import AddressError, Mailbox
+from mailgw.mail.envelope import Envelope, Recipient
+from mailgw.mail.identifiers import new_id
+from mailgw.mail.message import Message
+from mailgw.mail.transaction import Client, Transaction
+
+_LONE_NEWLINE = re.compile(rb"\r\n|\r|\n")
+
+
+@frozen
+class Question:
+    """The message, and what the client would have said with it."""
+
+    content: bytes
+    client_ip: str
+    helo: str
+    mail_from: Mailbox | None
+    recipients: tuple[Mailbox, ...]
+    identity: str
+
+
+class _Address(click.ParamType[Mailbox | None]):
+    """An address; `<>` is the null reverse-path."""
+
+    name = "address"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Mailbox | None:
+        text = str(value).strip()
+        try:
+            return None if text in ("", "<>") else Mailbox.parse(text.removeprefix("<").removesuffix(">"))
+        except AddressError as error:
+            self.fail(f"{text!r}: {error}", param, ctx)
+
+
+@click.command()
+@config_option
+@click.argument("file", type=click.File("rb"))
+@click.option("--client-ip", default="127.0.0.1", show_default=True, help="The client's IP address.")
+@click.option("--helo", default="localhost", show_default=True, help="What it says in EHLO.")
+@click.option("--mail-from", type=_Address(), default="<>", show_default=True, help="The reverse-path.")
+@click.option("--rcpt", type=_Address(), multiple=True, help="A forward-path; may be given several times.")
+@click.option("--user", default="", help="Judge it as mail that this authenticated user submits.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def explain(
+    file: Any,
+    client_ip: str,
+    helo: str,
+    mail_from: Mailbox | None,
+    rcpt: tuple[Mailbox, ...],
+    user: str,
+    as_json: bool,
+) -> None:
+    """Judge the message in FILE (`-`: standard input) with the configuration, and show each line of the verdict.
+
+    Nothing is delivered. DNS is asked as the gateway would ask it.
+    """
+    content = _LONE_NEWLINE.sub(b"\r\n", file.read())
+    question = Question(content, client_ip, helo, mail_from, tuple(filter(None, rcpt)), user)
+    answers: list[str] = []
+    _run(lambda reactor: _answer(reactor, question, as_json, answers))
+    click.echo("".join(answers), nl=False)
+
+
+def _run(main: Any) -> None:
+    """Run a coroutine function under the reactor; its failure ends the command."""
+    # The reactor is installed by its import: the other commands do without one.
+    from twisted.internet import reactor
+    from twisted.internet.defer import Deferred
+    from twisted.python.failure import Failure
+
+    from mailgw.config.errors import ConfigurationErrors
+
+    twisted_reactor: Any = reactor
+    failures: list[Failure] = []
+
+    def begin() -> None:
+        done = Deferred.fromCoroutine(main(twisted_reactor))
+        done.addErrback(failures.append)
+        done.addBoth(lambda _: twisted_reactor.stop())
+
+    twisted_reactor.callWhenRunning(begin)
+    twisted_reactor.run()
+    for failure in failures:
+        if isinstance(failure.value, ConfigurationErrors):
+            raise ConfigurationRefused(failure.value.errors)
+        failure.raiseException()
+
+
+async def _answer(reactor: Any, question: Question, as_json: bool, answers: list[str]) -> None:
+    from mailgw.composition import load, make_judge, make_resolver
+    from mailgw.operation.threads import ThreadsInline
+    from mailgw.verdict import explain as explanation
+
+    entropy = random.SystemRandom()
+    threads = ThreadsInline()
+    etc = load(config_path(), reactor, threads)
+    resolver = make_resolver(etc, reactor, entropy)
+    client = Client(
+        session_id="explain",
+        service="submission" if question.identity else "mx",
+        address=question.client_ip,
+        helo=question.helo,
+        esmtp=True,
+        identity=question.identity,
+    )
+    transaction = Transaction(
+        new_id(reactor.seconds(), os.urandom(5)),
+        client,
+        Envelope(question.mail_from, tuple(Recipient(mailbox) for mailbox in question.recipients)),
+        Message.from_bytes(question.content),
+    )
+    judge = make_judge(etc, resolver, reactor, threads)
+    verdict = await judge.judge(transaction, judge.begin(client, question.mail_from))
+    explained = explanation.explain(verdict, etc.filter_file.thresholds, outbound=bool(question.identity))
+    if as_json:
+        answers.append(explanation.to_json(explained, transaction.auth) + "\n")
+    else:
+        answers.append(explanation.to_text(explained, transaction.auth))
+    await resolver.stop()
