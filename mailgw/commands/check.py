@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import click
 
-from mailgw.commands.configuration import ConfigurationRefused, config_option, config_path
-from mailgw.config.errors import ConfigurationErrors
+from mailgw.commands.configuration import ConfigurationRefused, config_option, config_path, read_settings
+from mailgw.config.errors import ConfigError, ConfigurationErrors
+from mailgw.config.schema import Settings
+from mailgw.config.text import number_lines, quote_key, read_text
 
 
 @click.command()
@@ -13,23 +18,49 @@ from mailgw.config.errors import ConfigurationErrors
 def check() -> None:
     """Read the configuration and every file that it names; say all that is wrong.
 
-    Ends with 1 when something is. Asks no DNS and opens no port.
+    Ends with 1 when something is. Asks no DNS and opens no port. Run it as root, who may read the TLS key.
     """
-    # The whole gateway is imported to read it: other commands need not wait for that.
+    path = config_path()
+    settings = read_settings()
+    errors = [*_errors_of_parts(path), *_errors_of_secrets(settings, path)]
+    if errors:
+        raise ConfigurationRefused(tuple(errors))
+    click.echo(f"{path}: no errors")
+
+
+def _errors_of_parts(path: Path) -> Iterator[ConfigError]:
+    # The whole gateway is imported to make its parts: other commands need not wait for that.
     from twisted.internet.task import Clock
 
     from mailgw.composition import load
     from mailgw.operation.threads import ThreadsInline
-    from mailgw.operation.tls import TlsError, server_options
 
-    path = config_path()
     try:
         # Filters are made, and never run: their clock stands still.
-        etc = load(path, Clock(), ThreadsInline())
+        load(path, Clock(), ThreadsInline())
     except ConfigurationErrors as errors:
-        raise ConfigurationRefused(errors.errors) from None
+        yield from errors.errors
+
+
+def _errors_of_secrets(settings: Settings, path: Path) -> Iterator[ConfigError]:
+    """Look at certificates, keys and passwords: what the gateway reads when it starts, or later."""
+    from mailgw.operation.tls import TlsError, server_options
+
     try:
-        server_options(etc.settings.tls)
+        server_options(settings.tls)
     except TlsError as error:
-        raise click.ClickException(str(error)) from None
-    click.echo(f"{path}: no errors")
+        key, _, message = str(error).partition(": ")
+        yield from number_lines([ConfigError(str(path), key, message)])
+    for name, route in settings.routes.items():
+        if route.password_file:
+            problem = _problem_of_password(route.password_file)
+            if problem:
+                key = f"routes.{quote_key(name)}.password_file"
+                yield from number_lines([ConfigError(str(path), key, problem)])
+
+
+def _problem_of_password(file: str) -> str:
+    try:
+        return "" if read_text(file).strip() else f"{file} is empty"
+    except ConfigurationErrors as errors:
+        return str(errors)

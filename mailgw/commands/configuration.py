@@ -34,8 +34,8 @@ def config_path() -> Path:
     """Give the path of mailgw.toml for the command that runs."""
     given = click.get_current_context().meta.get(_META)
     if isinstance(given, Path):
-        return given
-    local = Path("etc/mailgw.toml")
+        return given.absolute()
+    local = Path("etc/mailgw.toml").absolute()
     return local if local.exists() and not INSTALLED.exists() else INSTALLED
 
 

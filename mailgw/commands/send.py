@@ -61,6 +61,8 @@ def send(
         raise click.ClickException(f"{address}: {error}") from None
     except ValueError as error:
         raise click.ClickException(str(error)) from None
+    if helo is not None and not (helo.isascii() and helo.isprintable() and " " not in helo):
+        raise click.ClickException(f'"{helo}" is no name to say hello with')
     if password_file is not None:
         password = password_file.readline().rstrip("\r\n")
     if user and password is None:
@@ -86,6 +88,8 @@ class _Dialogue(smtplib.SMTP):
     _secret = False
 
     def putcmd(self, cmd: str, args: str = "") -> None:
+        # smtplib writes some verbs small; what it says while logging in is not a verb, and stays as it is.
+        cmd = cmd if self._secret else cmd.upper()
         shown = "********" if self._secret else f"{cmd} {args}".strip()
         click.echo(f"> {printable(shown)}")
         super().putcmd(cmd, args)
@@ -143,7 +147,6 @@ def _transaction(connection: smtplib.SMTP, sender: str, recipients: tuple[str, .
     if not "".join((sender, *recipients)).isascii():
         if not connection.has_extn("smtputf8"):
             raise smtplib.SMTPNotSupportedError("the addresses need SMTPUTF8, which the server does not offer")
-        connection.command_encoding = "utf-8"
         options.append("SMTPUTF8")
     if connection.has_extn("size"):
         options.append(f"SIZE={len(message)}")

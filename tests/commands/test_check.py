@@ -1,0 +1,84 @@
+"""`mailgw check`, `mailgw config`, and how every command finds its configuration."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from mailgw.commands.main import main
+from mailgw.develop.certificate import make_certificate
+from tests.commands.files import CommandTest
+
+
+class CheckTests(CommandTest):
+    def add(self, text: str) -> None:
+        self.configuration.write_text(self.configuration.read_text() + text)
+
+    def test_nothing_wrong(self) -> None:
+        self.run_command("user", "add", "alice@example.org", "--no-password")
+        self.assertEqual(self.run_command("check").stdout, f"{self.configuration}: no errors\n")
+
+    def test_errors_of_every_file_at_once(self) -> None:
+        self.write("aliases", "team@example.org: nobody@example.org\n")
+        self.write("users", "alice@example.org:!\n")
+        self.write("filters.toml", "[filters.gtub]\n[scores]\nX = 'y'\n")
+        result = self.run_command("check", code=1)
+        self.assertEqual(result.stdout, "")
+        self.assertIn(
+            f"{self.folder}/aliases:1: team@example.org: nobody@example.org is no mailbox here", result.stderr
+        )
+        self.assertIn(f"{self.folder}/filters.toml:3: scores.X: expected a number, got a string", result.stderr)
+
+    def test_errors_of_the_main_file(self) -> None:
+        self.add("[queu]\nretry = 5\n[limits]\nhops = 0\n")
+        lines = self.run_command("check", code=1).stderr.splitlines()
+        self.assertEqual(len(lines), 2)
+        self.assertIn(': queu: unknown key; did you mean "queue"?', lines[0])
+        self.assertIn(": limits.hops: 0 is not above 0", lines[1])
+
+    def test_a_configuration_that_is_not_there(self) -> None:
+        result = self.run_command("check", "--config", "/nonexistent/mailgw.toml", code=1)
+        self.assertEqual(result.stderr, "/nonexistent/mailgw.toml: the file does not exist\n")
+
+    def test_keys_and_passwords(self) -> None:
+        self.run_command("user", "add", "alice@example.org", "--no-password")
+        self.add(
+            '[tls]\ncertificate_file = "a.pem"\nkey_file = "a.key"\n'
+            '[routes.s]\nhosts = ["h.example"]\nusername = "u"\npassword_file = "p"\n'
+        )
+        errors = self.run_command("check", code=1).stderr
+        self.assertIn(f"tls.certificate_file: cannot read {self.folder}/a.pem", errors)
+        self.assertIn(f"routes.s.password_file: {self.folder}/p: the file does not exist", errors)
+        certificate, key = make_certificate(["mail.example.org"], datetime.datetime.now(datetime.UTC))
+        self.write("a.pem", certificate.decode())
+        self.write("a.key", key.decode())
+        self.write("p", "\n")
+        self.assertIn("/p is empty", self.run_command("check", code=1).stderr)
+        self.write("p", "secret\n")
+        self.run_command("check")
+
+
+class ConfigurationTests(CommandTest):
+    def test_before_and_behind_the_name_of_the_command(self) -> None:
+        other = self.write("other.toml", "nonsense")
+        for arguments in (("--config", str(other), "check"), ("check", "--config", str(other))):
+            self.assertIn(f"{other}:1: not valid TOML", self.run_command(*arguments, code=1).stderr)
+
+    def test_by_default_that_of_the_folder(self) -> None:
+        runner = CliRunner()
+        with runner.isolated_filesystem():
+            Path("etc").mkdir()
+            Path("etc/mailgw.toml").write_text("nonsense")
+            result = runner.invoke(main, ["user", "list"], env={"MAILGW_CONFIG": ""})
+            self.assertEqual(result.exit_code, 1)
+            self.assertIn(f"{Path.cwd()}/etc/mailgw.toml:1", result.stderr)
+
+    def test_show_defaults(self) -> None:
+        self.assertIn("[listeners.submissions]", self.run_command("config", "show-defaults", "mailgw.toml").stdout)
+        self.assertIn("[thresholds]", self.run_command("config", "show-defaults", "filters.toml").stdout)
+
+    def test_help_and_version_need_no_configuration(self) -> None:
+        self.assertIn("check", self.run_command("--config", "/nonexistent", "--help").stdout)
+        self.assertTrue(self.run_command("--version").stdout.startswith("mailgw, version "))
