@@ -29,26 +29,26 @@ def load_router(settings: Settings, file: str) -> DirectoryRouter:
     domains: dict[str, OurDomain] = {}
     try:
         users = read_users(settings.routing.users_file)
-    except ConfigurationErrors as error:
-        errors += error.errors
+    except ConfigurationErrors as found:
+        errors += _named_by(found, file, "routing.users_file")
     try:
         text = read_text(settings.routing.aliases_file)
         only_domain = next(iter(settings.domains)) if len(settings.domains) == 1 else ""
         aliases, wrong = parse_aliases(text, settings.routing.aliases_file, only_domain)
         errors += wrong
-    except ConfigurationErrors as error:
-        errors += error.errors
+    except ConfigurationErrors as found:
+        errors += _named_by(found, file, "routing.aliases_file")
     for name, domain in settings.domains.items():
         recipients = None
         if domain.recipients_file:
             try:
                 recipients = read_recipients(domain.recipients_file, ascii_domain(name))
-            except ConfigurationErrors as error:
-                errors += error.errors
+            except ConfigurationErrors as found:
+                errors += _named_by(found, file, f"domains.{quote_key(name)}.recipients_file")
         domains[name] = OurDomain(ascii_domain(name), domain_destination(domain), recipients)
     if errors:
         # What refers to a line that is wrong would be reported as unknown: first things first.
-        raise ConfigurationErrors(errors)
+        raise ConfigurationErrors(number_lines(errors))
     return _build(settings, file, domains, users, aliases)
 
 
@@ -104,6 +104,14 @@ def _build(
     if errors:
         raise ConfigurationErrors(number_lines(errors))
     return DirectoryRouter(by_name, recipients, expanded, catch_all_targets, postmaster_targets, settings.relay.default)
+
+
+def _named_by(found: ConfigurationErrors, file: str, key: str) -> list[ConfigError]:
+    """Say which key names a file that cannot be read; what is wrong within a file stays as it is."""
+    return [
+        error if error.line or error.key else ConfigError(file, key, f"{error.file}: {error.message}")
+        for error in found.errors
+    ]
 
 
 _NO_POSTMASTER = (

@@ -269,3 +269,12 @@ class NoRelayTests(RoutingTest):
     def test_a_name_with_such_a_character_may_be_listed(self) -> None:
         router = self.router(aliases="old!path@example.org: bob@example.org\n")
         self.assertEqual(self.destinations(router, "old!path@example.org"), ["maildir:bob@example.org"])
+
+
+class FileTests(RoutingTest):
+    def test_a_file_that_is_missing_is_named_with_its_key(self) -> None:
+        more = '[routing]\nusers_file = "none"\naliases_file = "nowhere"\n'
+        users, aliases = self.errors_of("", "alice@example.org", more)
+        main = self.folder / "mailgw.toml"
+        self.assertEqual(str(users), f"{main}:9: routing.users_file: {self.folder / 'none'}: the file does not exist")
+        self.assertEqual((aliases.key, aliases.line), ("routing.aliases_file", 10))
