@@ -40,19 +40,19 @@ class Reply:
         Control characters in a text become `?`, so that a reply never holds a line that we did not mean.
         """
         status = f"{self.status} " if self.status else ""
-        last = len(self.lines) - 1
-        return b"".join(
-            f"{self.code}{' ' if n == last else '-'}{status}{_printable(line)}".rstrip().encode() + b"\r\n"
-            for n, line in enumerate(self.lines)
-        )
+        lines = self.lines
+        if not "".join(lines).isprintable():
+            lines = tuple(map(_printable, lines))
+        text = f"{self.code} {status}{lines[-1]}".rstrip() + "\r\n"
+        if len(lines) > 1:
+            text = "".join([f"{self.code}-{status}{line}".rstrip() + "\r\n" for line in lines[:-1]]) + text
+        return text.encode()
 
     def __str__(self) -> str:
         return f"{self.code} {self.status + ' ' if self.status else ''}{self.text}".rstrip()
 
 
 def _printable(text: str) -> str:
-    if text.isprintable():
-        return text
     return "".join(c if c.isprintable() else "?" for c in text)
 
 
