@@ -7,8 +7,9 @@ import re
 from mailgw.mail.reply import Reply
 
 _END = b"\r\n.\r\n"
-# In most pieces one pass stops at nothing, or at the end. Patterns that begin with a literal are searched with memchr.
+# In most pieces one pass stops at nothing, or at the end. Patterns that begin with a literal are searched fast.
 _DOT_OR_BARE_LF = re.compile(rb"\n(?:\.|(?<!\r\n))")
+_BARE_LF = re.compile(rb"\n(?<!\r\n)")
 _BARE_CR = re.compile(rb"\r(?!\n)")
 _BARE = re.compile(rb"\r(?!\n)|(?<!\r)\n")
 # Any spelling of the end. The strict one contains `\n.\r`; all others hold a bare CR or LF.
@@ -78,13 +79,9 @@ class DataReader:
             end = data.find(_END)
         stop = end + 2 if end >= 0 else len(data) - _overlap(data)
         part = data[:stop]
-        if plain:
-            if _BARE_CR.search(part):
-                return self._bare(data, part)
-        else:
-            lines = part.count(b"\n")
-            if part.count(b"\r") != lines or part.count(b"\r\n") != lines:
-                return self._bare(data, part)
+        if _BARE_CR.search(part) or (not plain and _BARE_LF.search(part)):
+            return self._bare(data, part)
+        if not plain:
             part = part.replace(b"\r\n.", b"\r\n")
         if self._skip and part:
             part = part[self._skip :]

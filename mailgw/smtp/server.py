@@ -51,6 +51,10 @@ class _Phase(Enum):
     """Nothing: all is dropped."""
 
 
+# Looked at for every event: as module names they cost less than as attributes of an Enum.
+_COMMAND, _IN_DATA, _AUTH, _TLS, _CLOSED = _Phase
+
+
 class ServerConnection:
     """One connection. `hostname` is our name; `tls` tells that TLS is on from the first byte.
 
@@ -62,7 +66,7 @@ class ServerConnection:
         self._limits = limits
         self._extensions = extensions
         self._tls = tls
-        self._phase = _Phase.COMMAND
+        self._phase = _COMMAND
         self._input = ReceiveBuffer()
         self._overflow = False
         self._pending: Event | None = None
@@ -89,32 +93,31 @@ class ServerConnection:
     @property
     def buffered(self) -> int:
         """Octets held. Once `next_event` gives None and nothing is pending it is at most one line; while a command
-        waits for its answer, at most READ_AHEAD and one piece."""
+        waits for its answer, at most READ_AHEAD, or the piece that it came in."""
         return len(self._input) + (self._reader.held if self._reader else 0)
 
     def receive(self, data: bytes) -> None:
         """Take bytes from the client."""
-        if self._phase is _Phase.CLOSED or self._overflow or not data:
-            return
-        if len(self._input) > READ_AHEAD:
-            self._input.clear()
-            self._overflow = True
+        if self._phase is _CLOSED or self._overflow or not data:
             return
         self._input.append(data)
+        if self._pending is not None and len(self._input) > READ_AHEAD:
+            self._input.clear()
+            self._overflow = True
 
     def next_event(self) -> Event | None:
         """Give the next event; None when more bytes are needed, or the last one is not answered yet."""
         phase = self._phase
-        if self._pending is not None or phase is _Phase.CLOSED:
+        if self._pending is not None or phase is _CLOSED:
             return None
         event: Event | None
         if self._overflow:
             event = refusals.TOO_MUCH_AHEAD
-        elif phase is _Phase.DATA:
+        elif phase is _IN_DATA:
             event = self._next_content()
             if type(event) is events.Content:
                 return event
-        elif phase is _Phase.TLS:
+        elif phase is _TLS:
             event = refusals.SENT_AHEAD_OF_TLS if self._input else None
         else:
             event = self._next_line()
@@ -136,13 +139,13 @@ class ServerConnection:
         return events.Content(content) if content else end
 
     def _next_line(self) -> Event | None:
-        in_auth = self._phase is _Phase.AUTH
+        in_auth = self._phase is _AUTH
         limits = self._limits
         line = self._input.next_line(limits.auth_line if in_auth else limits.command_line, limits.auth_line)
         if line is None:
             return None
         if in_auth:
-            self._phase = _Phase.COMMAND
+            self._phase = _COMMAND
         if line[-2:] != b"\r\n":
             if line:
                 return refusals.BARE_LF
@@ -290,11 +293,11 @@ class ServerConnection:
 
     def _answered_data(self, event: events.Data, code: int) -> None:
         if code == 354:
-            self._phase = _Phase.DATA
+            self._phase = _IN_DATA
             self._reader = DataReader(self._limits.message_size, self._limits.data_line)
 
     def _answered_content(self, event: events.ContentEnd, code: int) -> None:
-        self._phase = _Phase.COMMAND
+        self._phase = _COMMAND
         self._reset()
         if event.problem is not None and event.problem.close:
             self._close()  # nothing of a client that sends bare CR or LF can be trusted to be a command
@@ -308,16 +311,16 @@ class ServerConnection:
 
     def _answered_starttls(self, event: events.StartTls, code: int) -> None:
         if code == 220:
-            self._phase = _Phase.TLS
+            self._phase = _TLS
 
     def _answered_auth(self, event: events.Auth | events.AuthResponse, code: int) -> None:
         if code == 334:
-            self._phase = _Phase.AUTH
+            self._phase = _AUTH
         elif code == 235:
             self._authenticated = True
 
     def _close(self) -> None:
-        self._phase = _Phase.CLOSED
+        self._phase = _CLOSED
         self._reader = None
         self._content_end = None
         self._input.clear()
@@ -335,10 +338,10 @@ class ServerConnection:
         Call it before the first decrypted bytes are received. Bytes that came in clear are not run: they become an
         Invalid that closes.
         """
-        if self._phase is _Phase.CLOSED:
+        if self._phase is _CLOSED:
             return
         self._tls = True
-        self._phase = _Phase.TLS if self.buffered else _Phase.COMMAND
+        self._phase = _TLS if self.buffered else _COMMAND
         self._pending = None
         self._forget()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Iterable
 
 from mailgw.mail.address import AddressError, Mailbox
 from mailgw.mail.reply import Refuse, Reply
@@ -21,12 +22,11 @@ MAX_ENVID = 100
 MAX_ORCPT = 500
 
 # RFC 5321 4.1.2: a path in angle brackets, in which a quoted string may hold a `>`. Possessive: linear on any input.
-_PATH = re.compile(r'<((?:[^"<>]|"(?:[^"\\]|\\.)*+")*+)>(?: +(.*))?')
+_PATH = re.compile(r'<([^"<>]*+(?:"(?:[^"\\]|\\.)*+"[^"<>]*+)*+)>(?: +(.*))?')
 # RFC 5321 4.1.2 A-d-l: a source route, which "SHOULD be ignored" (4.1.1.3, appendix C).
 _SOURCE_ROUTE = re.compile(r"@[^:@,<>]++(?:,@[^:@,<>]++)*+:")
 # RFC 5321 4.1.2 esmtp-param; with SMTPUTF8 a value may hold non-ASCII (RFC 6531 3.3).
-_KEYWORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*+")
-_SIZE = re.compile(r"[0-9]{1,20}")
+_PARAMETER = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*+)(?:=([^=]+))?")
 _XTEXT = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})*+")
 _HEXCHAR = re.compile(r"\+([0-9A-F]{2})")
 _ADDRESS_TYPE = re.compile(r"[A-Za-z0-9-]+")
@@ -174,24 +174,25 @@ def _mailbox(path: str, status: str, smtputf8: bool) -> Mailbox:
         raise _refuse(501, status, f"Bad address syntax: {error}") from None
 
 
-def _parameters(text: str) -> list[tuple[str, str]]:
+def _parameters(text: str) -> Iterable[tuple[str, str]]:
     """Split `KEYWORD=value` pairs; keywords in upper case, each at most once (RFC 5321 4.1.2)."""
     found: dict[str, str] = {}
-    for parameter in filter(None, text.split(" ")):
-        keyword, equals, value = parameter.partition("=")
-        if not _KEYWORD.fullmatch(keyword) or (equals and not value) or "=" in value:
+    for parameter in text.split(" "):
+        match = _PARAMETER.fullmatch(parameter)
+        if match:
+            keyword = match[1].upper()
+            if keyword in found:
+                raise _refuse(501, "5.5.4", f"Parameter {keyword[:80]} is given twice")
+            found[keyword] = match[2] or ""
+        elif parameter:  # more than one space in a row is let through
             shown = parameter[:80].encode("ascii", "replace").decode("ascii")
             raise _refuse(501, "5.5.4", f"Malformed parameter {shown}")
-        keyword = keyword.upper()
-        if keyword in found:
-            raise _refuse(501, "5.5.4", f"Parameter {keyword[:80]} is given twice")
-        found[keyword] = value
-    return list(found.items())
+    return found.items()
 
 
 def _size(value: str, limit: int) -> int:
     """RFC 1870 5: a message that is declared too large is refused at once (6.1)."""
-    if not _SIZE.fullmatch(value):
+    if not (value.isdecimal() and value.isascii()) or len(value) > 20:
         raise _refuse(501, "5.5.4", "SIZE is a number of octets")
     size = int(value)
     if size > limit:
