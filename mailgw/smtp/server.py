@@ -165,7 +165,8 @@ class ServerConnection:
             return refusals.BARE_CR if "\r" in text else refusals.CONTROL_CHARACTER
         verb, _, argument = text.partition(" ")
         handler = _HANDLERS.get(verb.upper())
-        if handler is None:
+        # Letters outside ASCII may have an upper case within: `R\u017fET` is no RSET.
+        if handler is None or not verb.isascii():
             return refusals.UNKNOWN_COMMAND if text else refusals.EMPTY_LINE
         try:
             return handler(self, argument.lstrip(" "))

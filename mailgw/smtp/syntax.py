@@ -104,7 +104,7 @@ def auth(argument: str, extensions: Extensions) -> Auth | Invalid:
     mechanism = mechanism.upper()
     if not mechanism or " " in initial:
         return refusals.AUTH_SYNTAX
-    if mechanism not in extensions.auth:
+    if mechanism not in extensions.auth or not argument.isascii():
         return refusals.UNKNOWN_MECHANISM
     if not space:
         return Auth(mechanism, None)

@@ -166,7 +166,8 @@ class AuthTests(SynchronousTestCase):
             ("CRAM-MD5", 504),
             ("PLAIN a", 501),
             ("PLAIN a*==", 501),
-            ("PLAIN ä", 501),
+            ("PLAIN ä", 504),
+            ("pla\u0131n", 504),
         ):
             event = syntax.auth(argument, ALL)
             assert isinstance(event, Invalid)
