@@ -5,6 +5,7 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import socket
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, ClassVar
@@ -12,10 +13,8 @@ from typing import Any, ClassVar
 from attrs import frozen
 from twisted.application.service import IProcess, IServiceCollection, Service
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint
-from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort, IReactorCore, IReactorTCP
-from twisted.internet.protocol import Factory
+from twisted.internet.interfaces import IListeningPort, IReactorCore, IReactorSocket
+from twisted.internet.protocol import ServerFactory
 from twisted.logger import ILogObserver, Logger
 from twisted.python.failure import Failure
 
@@ -34,7 +33,7 @@ class Binding:
     key: str
     address: str
     port: int
-    factory: Factory
+    factory: ServerFactory
 
 
 @frozen
@@ -156,23 +155,21 @@ class GatewayService(Service):
         return [(binding.key, host.host, host.port) for binding, host in zip(self._bindings, hosts, strict=True)]
 
     def _bind(self, binding: Binding) -> IListeningPort:
-        reactor: IReactorTCP = self._reactor
-        if ":" in binding.address:
-            endpoint: Any = TCP6ServerEndpoint(reactor, binding.port, _BACKLOG, binding.address)
-        else:
-            endpoint = TCP4ServerEndpoint(reactor, binding.port, _BACKLOG, binding.address)
-        result: list[Any] = []
-        endpoint.listen(binding.factory).addBoth(result.append)  # TCP endpoints answer at once
-        port = result[0]
-        error = getattr(port, "value", None)
-        if error is not None:
-            reason = error.socketError.strerror if isinstance(error, CannotListenError) else error
+        family = socket.AF_INET6 if ":" in binding.address else socket.AF_INET
+        try:
+            # create_server keeps an IPv6 socket to IPv6, so that [::] may stand beside 0.0.0.0; reactor.listenTCP
+            # does not.
+            listening = socket.create_server((binding.address, binding.port), family=family, backlog=_BACKLOG)
+        except OSError as error:
             place = f"{binding.address} port {binding.port} ([listeners.{binding.key}] addresses)"
-            raise StartError(f"cannot listen on {place}: {reason}")
+            raise StartError(f"cannot listen on {place}: {error.strerror or error}") from None
+        with listening:
+            listening.setblocking(False)
+            reactor: IReactorSocket = self._reactor
+            port = reactor.adoptStreamPort(listening.fileno(), family, binding.factory)
         # Bound, not yet accepting: the kernel queues clients until the queue's store is open.
-        port.stopReading()
-        listening: IListeningPort = port
-        return listening
+        port.stopReading()  # type: ignore[attr-defined]
+        return port
 
 
 def run_as(user: str, group: str) -> RunAs:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from attrs import define, field
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IAddress, IReactorTime
-from twisted.internet.protocol import Factory
+from twisted.internet.protocol import ServerFactory
 from twisted.logger import Logger
 
 from mailgw.config.schema import Limits, Listener
@@ -67,7 +67,7 @@ def _ended(done: Deferred[None]) -> Deferred[None]:
     return ended
 
 
-class ListenerFactory(Factory):
+class ListenerFactory(ServerFactory):
     """Makes a link and a session for each connection to one listener."""
 
     log: ClassVar[Logger] = Logger()
