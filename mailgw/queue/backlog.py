@@ -1,7 +1,8 @@
 """The backlog: brings due deliveries from the store into the window, as long as it has room.
 
 The store is scanned in the order of due times, once: everything due up to `_scanned` is in the window, or gone, or
-its destination is parked at its site, with the due time from which on deliveries for it were left in the store. So a
+its destination is parked at its site, with the due time from which on deliveries for it were left in the store; but
+for what found no room before its site was known: from `_missed` on the scan begins again. So a
 site with a long backlog costs memory for its share of the window only, and time only when its turn comes; mail for
 others is found behind it. Now and then all is scanned anew, which finds what nobody told of.
 """
@@ -18,7 +19,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from mailgw.mail.reply import TemporaryFailure
-from mailgw.queue.item import Delivery, DeliveryId, Destination
+from mailgw.queue.item import Delivery, DeliveryId, Destination, QueuedMessage
 from mailgw.queue.site import Site
 from mailgw.queue.sites import Pending, Sites
 from mailgw.queue.store import QueueStore
@@ -31,6 +32,8 @@ _ROUNDS = 4
 _RESCAN_INTERVAL = 300.0
 # After the store failed.
 _REST = 10.0
+# While little of the window is free, reads wait for each other: not one for each delivery that leaves.
+_PATIENCE = 0.1
 
 
 class Backlog:
@@ -53,10 +56,12 @@ class Backlog:
         self._running = False
         self._reading = False
         self._scanned = -inf
+        self._missed = inf
         self._scan_at = -inf
         self._rescan_at = -inf
         self._rest_until = -inf
         self._timer: IDelayedCall | None = None
+        self._patience: IDelayedCall | None = None
         self._refillable: dict[Site, None] = {}
 
     def start(self) -> None:
@@ -66,12 +71,32 @@ class Backlog:
     def stop(self) -> None:
         self._running = False
         self._set_timer(None)
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
 
     def park(self, site: Site, delivery: Delivery) -> None:
         """Leave a delivery in the store for now."""
-        site.park(str(delivery.destination), delivery.due)
+        # The scan passes over the destination from now on: what it has not reached counts as left there too.
+        self._park(site, str(delivery.destination), min(delivery.due, self._scanned, self._missed))
+
+    def _park(self, site: Site, destination: str, since: float) -> None:
+        site.park(destination, since)
         if site.paused is None:
             self._refillable[site] = None
+
+    def admit(self, delivery: Delivery, message: QueuedMessage | None = None) -> Pending | None:
+        """Let a delivery that is due into the window; None when it is there already, or has to wait in the store."""
+        if delivery.id in self._window:
+            return None
+        if self._window.room > 0:
+            return delivery, self._window.enter(delivery.id, message)
+        site = self._sites.known(delivery.destination)
+        if site is None:
+            self._missed = min(self._missed, delivery.due)
+        else:
+            self.park(site, delivery)
+        return None
 
     def paused(self, site: Site) -> None:
         self._refillable.pop(site, None)
@@ -96,9 +121,19 @@ class Backlog:
 
     def wake(self) -> None:
         """Go on, when there is room and something to bring in."""
-        if self._running and not self._reading and self._next(self._clock.seconds()) is not None:
+        if not self._running or self._reading or self._patient:
+            return
+        if self._next(self._clock.seconds()) is not None:
             self._reading = True
             Deferred.fromCoroutine(self._fill())
+
+    @property
+    def _patient(self) -> bool:
+        return self._patience is not None and self._window.room < self._window.size // 4
+
+    def _lose_patience(self) -> None:
+        self._patience = None
+        self._go_on()
 
     def _next(self, now: float) -> Callable[[], Coroutine[Any, Any, None]] | None:
         """Choose what to read next, or None when there is nothing to read or no room."""
@@ -106,14 +141,15 @@ class Backlog:
             return None
         if now >= self._rescan_at or now < self._scanned:  # the wall clock may have been set back
             self._rescan_at = now + _RESCAN_INTERVAL
-            self._scanned = self._scan_at = -inf
+            self._missed = -inf
             self._sites.forget()
-        if self._window.room <= 0:
+        room = self._window.room
+        if room <= 0:
             return None
         for site in self._refillable:
-            if site.queued <= _ROUNDS * site.concurrency and may_grow(site.held, self._window.room):
+            if site.queued <= _ROUNDS * site.concurrency and may_grow(site.held, room):
                 return partial(self._refill, site, now)
-        if now >= self._scan_at:
+        if now >= self._scan_at or self._missed < inf:
             return partial(self._scan, now)
         return None
 
@@ -133,26 +169,30 @@ class Backlog:
         finally:
             self._reading = False
             self._window.unwatch()
+            if self._running and self._patience is None:
+                self._patience = self._clock.callLater(_PATIENCE, self._lose_patience)
             self._plan()
 
     async def _scan(self, now: float) -> None:
+        since = min(self._scanned, self._missed)
+        self._missed = inf  # lowered by `admit`, and the next by `expect`, while we wait
+        self._scan_at = inf
         limit = min(_READ, self._window.room)
         left = self._window.watch()
-        deliveries = await self._store.due(
-            now, limit, self._window.ids, since=self._scanned, without=self._sites.parked()
-        )
-        self._bring_in(deliveries, left)
-        if len(deliveries) >= limit:
-            self._scanned = deliveries[-1].due
-            return
-        self._scanned = now
-        self._scan_at = inf  # lowered by `expect` while we wait
         try:
+            deliveries = await self._store.due(now, limit, self._window.ids, since=since, without=self._sites.parked())
+            self._bring_in(deliveries, left)
+            if len(deliveries) >= limit:
+                self._scanned = deliveries[-1].due
+                self._scan_at = now
+                return
+            self._scanned = now
             following = await self._store.next_due(now)
         except BaseException:
-            self._scan_at = now
+            self._missed = min(self._missed, since)
             raise
-        self._scan_at = min(self._scan_at, inf if following is None else following)
+        if following is not None:
+            self.expect(following)
 
     async def _refill(self, site: Site, now: float) -> None:
         destination, since = min(site.parked.items(), key=lambda item: item[1])
@@ -162,45 +202,39 @@ class Backlog:
         try:
             deliveries = await self._store.due(now, limit, self._window.ids, since=since, destination=destination)
         except BaseException:
-            site.park(destination, since)
+            self._park(site, destination, since)
             raise
         self._bring_in(deliveries, left)
-        if len(deliveries) >= limit:
-            behind = self._sites.current(Destination.parse(destination), site)
-            behind.park(destination, deliveries[-1].due)
-            if behind.paused is None:
-                self._refillable[behind] = None
         self._refillable.pop(site, None)
+        if len(deliveries) >= limit:  # perhaps its site is another one by now
+            current = self._sites.known(Destination.parse(destination)) or site
+            self._park(current, destination, deliveries[-1].due)
         if site.parked and site.paused is None:
             self._refillable[site] = None  # at the end of the line
 
     def _bring_in(self, deliveries: Sequence[Delivery], left: Collection[DeliveryId]) -> None:
-        fresh: list[Pending] = []
-        for delivery in deliveries:
-            if delivery.id not in self._window and delivery.id not in left:
-                self._window.enter(delivery.id)
-                fresh.append((delivery, None))
-        self._take(fresh)
+        admitted = (self.admit(delivery) for delivery in deliveries if delivery.id not in left)
+        self._take([pending for pending in admitted if pending is not None])
 
     def _plan(self) -> None:
         """Set the timer to the next time at which there may be something to do."""
-        if not self._running:
+        if not self._running or self._patient:
             return
         now = self._clock.seconds()
+        scan_at = now if self._missed < inf else self._scan_at
         at = self._rescan_at
-        if self._scan_at > now or self._window.room > 0:  # a full window calls `wake` when it has room again
-            at = min(at, self._scan_at)
-        if self._refillable and self._rest_until > now:
+        if now < self._rest_until:
             at = self._rest_until
-        self._set_timer(max(at, self._rest_until) - now)
+        elif scan_at > now or self._window.room > 0:  # a full window calls `wake` when it has room again
+            at = min(at, scan_at)
+        self._set_timer(at - now)
 
     def _set_timer(self, seconds: float | None) -> None:
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
-        self._timer = None if seconds is None else self._clock.callLater(max(0.0, seconds), self._fire)
+        self._timer = None if seconds is None else self._clock.callLater(max(0.0, seconds), self._go_on)
 
-    def _fire(self) -> None:
-        self._timer = None
+    def _go_on(self) -> None:
         self.wake()
         if not self._reading:
             self._plan()

@@ -95,7 +95,8 @@ def encode_delivery(delivery: Delivery) -> DeliveryRow:
         delivery.expires,
         delivery.attempts,
         _encode(_recipient_values(delivery.recipient)),
-        delivery.last,
+        # What a remote said may hold anything; it is for people, and must not keep the outcome from being written.
+        delivery.last if delivery.last.isascii() else delivery.last.encode(errors="replace").decode(),
     )
 
 

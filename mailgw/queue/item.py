@@ -41,7 +41,7 @@ class Destination:
         return cls(agent, target)
 
 
-Origin = Literal["mx", "submission", "report"]
+Origin = Literal["mx", "submission", "lmtp", "report"]
 
 
 @frozen

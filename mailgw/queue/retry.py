@@ -7,16 +7,10 @@ from random import Random
 from attrs import evolve
 
 from mailgw.config.schema import Queue
-from mailgw.mail.address import Mailbox
 from mailgw.queue.item import Delayed, Delivery, Failed, QueuedMessage
 
 # A site that was down for a day is looked after at least this often, so that mail goes soon after it is back.
 _LONGEST_PAUSE = 1800.0
-
-
-def expires(settings: Queue, received: float, reverse_path: Mailbox | None) -> float:
-    """Give the time at which a delivery's lifetime ends: shorter for the null reverse-path, nobody waits for it."""
-    return received + (settings.report_lifetime if reverse_path is None else settings.lifetime)
 
 
 class RetryPolicy:

@@ -78,8 +78,8 @@ class Scheduler:
         for delivery in entry.deliveries:
             if delivery.due > now:
                 self._backlog.expect(delivery.due)
-            elif delivery.id not in self._window:
-                fresh.append((delivery, self._window.enter(delivery.id, entry.message)))
+            elif (pending := self._backlog.admit(delivery, entry.message)) is not None:
+                fresh.append(pending)
         self._take(fresh)
 
     async def stop(self, grace: float) -> None:

@@ -42,9 +42,6 @@ class Sites:
     def known(self, destination: Destination) -> Site | None:
         return self._known.get(destination)
 
-    def current(self, destination: Destination, otherwise: Site) -> Site:
-        return self._known.get(destination, otherwise)
-
     def look_up(self, delivery: Delivery, message: QueuedMessage | None) -> None:
         """Ask for the site of a delivery whose destination is not known."""
         destination = delivery.destination

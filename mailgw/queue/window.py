@@ -20,14 +20,14 @@ def may_grow(mine: int, free: int) -> bool:
 
 class Window:
     def __init__(self, size: int) -> None:
-        self._size = size
+        self.size = size
         self._kept = 0
         self._octets: dict[DeliveryId, int] = {}
         self._left: set[DeliveryId] | None = None
 
     @property
     def room(self) -> int:
-        return self._size - len(self._octets)
+        return self.size - len(self._octets)
 
     @property
     def ids(self) -> frozenset[DeliveryId]:

@@ -224,19 +224,19 @@ class BacklogTests(SchedulerCase):
     def test_a_slow_site_with_a_long_backlog_starves_nobody(self) -> None:
         self.make_scheduler(window=200)
         self.agent.answer = lambda delivery: None if delivery.destination == RELAY else Delivered("there")
-        self.put(*(entry(number(n), due=1.0) for n in range(5000)))
-        behind = [entry(number(n), (OTHER,), due=2.0) for n in range(5000, 5050)]
+        self.put(*(entry(number(n), due=1.0) for n in range(10000)))
+        behind = [entry(number(n), (OTHER,), due=2.0) for n in range(10000, 10050)]
         self.put(*behind)
         self.scheduler.start()
         delivered = {message_id for message_id, _ in self.agent.attempts}
         self.assertTrue(delivered.issuperset(one.message.id for one in behind), "what stood behind it in the store")
-        fresh = entry(number(6000), (OTHER,), due=1000.0)
+        fresh = entry(number(20000), (OTHER,), due=1000.0)
         self.offer(fresh)
         self.assertIn(fresh.message.id, {message_id for message_id, _ in self.agent.attempts})
         while self.agent.under_way:
             self.agent.end(count=10)
         self.assertEqual(self.size(), QueueSize(0, 0))
-        self.assertEqual(len(self.agent.attempts), 5051)
+        self.assertEqual(len(self.agent.attempts), 10051)
 
     def test_many_slow_sites_leave_room_in_the_window(self) -> None:
         self.make_scheduler(window=200, concurrency=1000)

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from attrs import evolve
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
+from mailgw.config.schema import Queue
 from mailgw.mail.message import BytesContent, FileContent, Message
 from mailgw.mail.reply import TemporaryFailure
 from mailgw.queue.item import Destination
 from mailgw.queue.memory import MemoryStore
+from mailgw.queue.scheduler import Scheduler
 from mailgw.queue.sqlite import SqliteStore
 from mailgw.queue.store import Entry, QueueSize, QueueStore, Settlement
+from tests.queue.fakes import FakeAgent, FakeReporter
 from tests.queue.items import RELAY, entry, full_entry
 
 OTHER = Destination("relay", "mx:other.example")
@@ -250,6 +255,25 @@ class SqliteStoreTests(StoreContract, TestCase):
         self.assertEqual(await self.store.size(), QueueSize(1, 1000))
         await self.store.settle([Settlement(delivery.id) for delivery in put.deliveries])
         self.assertEqual(await self.store.size(), QueueSize(0, 0))
+
+    async def test_any_text_of_a_remote_can_be_written(self) -> None:
+        put = entry()
+        await self.store.put(put)
+        retry = evolve(put.deliveries[0], last="said \udcff\x00 ü")
+        await self.store.settle([Settlement(retry.id, retry)])
+        (found,) = await self.store.due(math.inf, 10)
+        self.assertEqual(found.last, "said ?\x00 ü")
+
+    async def test_a_scheduler_empties_it(self) -> None:
+        for n in range(300):
+            await self.store.put(entry(f"01ABCDEFGH{n:06}", (RELAY, OTHER) if n % 2 else (OTHER,)))
+        agent = FakeAgent()
+        scheduler = Scheduler(self.store, {"relay": agent}, FakeReporter(), reactor, Random(1), Queue(window=50))
+        scheduler.start()
+        while (await self.store.size()).messages:
+            await deferLater(reactor, 0.01)
+        await scheduler.stop(1.0)
+        self.assertEqual(len(agent.attempts), 450)
 
     async def test_closed_store_fails_temporarily(self) -> None:
         await self.store.close()
