@@ -26,16 +26,32 @@ def _key(
     return field(default=default, metadata=metadata)
 
 
+Extension = Literal[
+    "PIPELINING", "SIZE", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "CHUNKING", "DSN", "LIMITS", "REQUIRETLS"
+]
+
+
 @frozen
 class Listener:
     """A port. `mx` takes mail for our domains from anyone; `submission` takes mail for anywhere from
-    authenticated users, under TLS only."""
+    authenticated users, under TLS only; `lmtp` takes mail for our domains, with a reply for each recipient."""
 
     addresses: tuple[str, ...] = _key("Where to listen: ADDRESS:PORT, IPv6 in brackets.", ())
-    kind: Literal["mx", "submission"] = _key("`mx` or `submission`.", "mx")
+    kind: Literal["mx", "submission", "lmtp"] = _key("`mx`, `submission` or `lmtp`.", "mx")
     tls: Literal["none", "starttls", "implicit"] = _key(
         "`none`, `starttls`, or `implicit` (TLS from the first byte).", "starttls"
     )
+    without: tuple[Extension, ...] = _key("Extensions that are not offered, such as CHUNKING.", ())
+    greeting_delay: float = _key(
+        "Time before the greeting, for hosts that we do not know; who speaks before it is noted.", 0.0, minimum=0
+    )
+    normalise_networks: tuple[str, ...] = _key(
+        "Networks whose bare CR or LF is made CRLF; from all others it is refused.", ()
+    )
+    proxy_networks: tuple[str, ...] = _key(
+        "Balancers: networks whose connections begin with a PROXY protocol header.", ()
+    )
+    xclient_networks: tuple[str, ...] = _key("Networks that may say XCLIENT.", ())
 
 
 @frozen
@@ -68,7 +84,39 @@ class Limits:
     auth_failures: int = _key("Failed AUTH commands in a session that end it with 421.", 3)
     transactions: int = _key("Transactions in a session.", 100)
     connections: int = _key("Sessions at the same time, all listeners together.", 1000)
+    connections_per_address: int = _key("The same, from one IP address.", 20)
+    connections_per_network: int = _key("The same, from one IPv4 /24 or IPv6 /56.", 60)
+    good_history_factor: float = _key("Hosts with good history may have so many times of both, and of [rates].", 4.0)
     submission_reserve: int = _key("How many of them only submission listeners may use.", 100, minimum=0)
+
+
+@frozen
+class Rate:
+    """How much of something is taken within a time. What is over it gets a temporary refusal."""
+
+    counts: Literal["connections", "messages", "recipients", "auth_failures", "handshakes"] = _key(
+        "What is counted.", "messages"
+    )
+    key: Literal["address", "network", "user", "sender", "sender_domain", "recipient", "recipient_domain", "all"] = (
+        _key("For each what it is counted: `address` is the client's, `network` its /24 or /56.", "address")
+    )
+    limit: int = _key("How many.", 0, minimum=0)
+    period: float = _key("Within this time.", 60.0)
+    only: tuple[str, ...] = _key(
+        "Values of the key that it holds for, `*` stands for anything, networks as 192.0.2.0/24; empty: all.", ()
+    )
+    listeners: tuple[Literal["mx", "submission", "lmtp"], ...] = _key("Kinds of listeners; empty: all.", ())
+
+
+# Strangers are counted by the minute, people by the day.
+DEFAULT_RATES: Mapping[str, Rate] = {
+    "connections": Rate("connections", "address", 60),
+    "handshakes": Rate("handshakes", "address", 60),
+    "messages": Rate("messages", "address", 300, listeners=("mx",)),
+    "recipients": Rate("recipients", "address", 1000, listeners=("mx",)),
+    "auth_failures": Rate("auth_failures", "address", 10, 600.0),
+    "user_recipients": Rate("recipients", "user", 2000, 86400.0, listeners=("submission",)),
+}
 
 
 @frozen
@@ -76,6 +124,7 @@ class Timeouts:
     """How long to wait for a client (RFC 5321 4.5.3.2), and for ourselves."""
 
     command: float = _key("For the next command.", 300.0)
+    command_under_load: float = _key("For the next command, when most of [limits] connections is taken.", 30.0)
     data: float = _key("For the next bytes of a message.", 180.0)
     handshake: float = _key("For a TLS handshake.", 30.0)
     session: float = _key("For a whole session.", 3600.0)
@@ -104,6 +153,10 @@ class Domain:
         "maildir",
     )
     catch_all: str = _key("Address that gets what is for nobody else in the domain. Empty: it is refused.", "")
+    recipients_command: tuple[str, ...] = _key(
+        "For a domain with a route: a program and its arguments that prints them, run again now and then.", ()
+    )
+    call_ahead: bool = _key("For a domain with a route: ask the next hop whether it takes a recipient.", False)
     recipients_file: str = _key(
         "For a domain with a route: a file of its known recipients, one address a line. Empty: any is taken.",
         "",
@@ -195,6 +248,9 @@ class Trace:
     """What we write into messages."""
 
     authserv_id: str = _key("Name in Authentication-Results (RFC 8601 2.5). Empty: the hostname.", "")
+    hide_client_address: bool = _key(
+        "Leave the address and EHLO name of our own users' clients out of Received.", False
+    )
     spam_fields: bool = _key("Add X-Spam-Flag, X-Spam-Score and X-Spam-Symbols.", True)
 
 
@@ -206,6 +262,10 @@ class Settings:
     state_directory: str = _key("Where the queue stands.", "/var/lib/mailgw", path=True)
     user: str = _key("User to run as, once the ports are bound as root.", "mailgw")
     group: str = _key("Group to run as. Empty: that of the user.", "")
+    own_networks: tuple[str, ...] = _key(
+        "Our own networks: no greeting delay, and no limit or rate for an address or network.",
+        ("127.0.0.0/8", "::1/128"),
+    )
     filters_file: str = _key("Filters, weights and thresholds.", "filters.toml", path=True)
     rules_file: str = _key("Rules of this site.", "rules.toml", path=True)
     domains: Mapping[str, Domain] = _key("Our domains: mail for them is taken on the mx listener.", {})
@@ -217,6 +277,7 @@ class Settings:
     routes: Mapping[str, Route] = _key("Next hops by name.", {})
     queue: Queue = field(factory=Queue)
     limits: Limits = field(factory=Limits)
+    rates: Mapping[str, Rate] = _key("Rates by name; a section replaces the default of its name.", {})
     timeouts: Timeouts = field(factory=Timeouts)
     dns: Dns = field(factory=Dns)
     trace: Trace = field(factory=Trace)

@@ -10,7 +10,7 @@ from mailgw.mail.envelope import Envelope
 from mailgw.mail.evidence import AuthResult, Evidence
 from mailgw.mail.message import Message
 
-Service = Literal["mx", "submission"]
+Service = Literal["mx", "submission", "lmtp"]
 
 
 @frozen

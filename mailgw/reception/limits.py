@@ -14,13 +14,13 @@ class SessionCount:
     lock the organisation's own people out."""
 
     limits: Limits
-    _sessions: dict[Service, int] = field(factory=lambda: {"mx": 0, "submission": 0})
+    _sessions: dict[Service, int] = field(factory=lambda: {"mx": 0, "submission": 0, "lmtp": 0})
 
     def enter(self, service: Service) -> bool:
         """Take a place; False when there is none."""
         total = sum(self._sessions.values())
         room = self.limits.connections
-        if service == "mx":
+        if service != "submission":
             reserve = max(0, self.limits.submission_reserve - self._sessions["submission"])
             room -= reserve
         if total >= room:
