@@ -49,6 +49,8 @@ class ContentFiles:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self.taken: set[str] = set()
+        """Message ids whose file a `put` that is under way has taken: whoever wrote it may not remove it any more."""
 
     def path(self, message_id: str) -> Path:
         if not message_id.isalnum() or not message_id.isascii():
@@ -106,7 +108,7 @@ class SpillingWriter:
     async def abort(self) -> None:
         self._ended = True
         self._pieces.clear()
-        if self._spilled:
+        if self._spilled and self._message_id not in self._files.taken:
             try:
                 await self._threads.run(self._discard)
             except OSError as error:

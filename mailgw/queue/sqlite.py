@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from attrs import frozen
+from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
 from twisted.logger import Logger
 
@@ -104,7 +105,18 @@ class SqliteStore:
         self._space.check()
         change = Change()
         self._add(change, entry)
-        await self._opened.writer.submit(change)
+        if not change.content_files:
+            await self._opened.writer.submit(change)
+            return
+        self._files.taken.add(entry.message.id)
+        try:
+            await self._opened.writer.submit(change)
+        except CancelledError:
+            raise  # nobody waits for it, and yet it is written: the file stays taken
+        except Exception:
+            self._files.taken.discard(entry.message.id)
+            raise
+        self._files.taken.discard(entry.message.id)
 
     async def settle(self, settlements: Sequence[Settlement], reports: Sequence[Entry] = ()) -> None:
         change = Change()

@@ -9,7 +9,7 @@ from typing import Any
 
 from attrs import evolve
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
@@ -228,6 +228,24 @@ class SqliteStoreTests(StoreContract, TestCase):
         self.store = self.reopened()
         await self.store.open()
         self.assertEqual([path.name for path in (self.directory / "content").iterdir()], [put.message.id])
+
+    async def test_a_put_that_is_cancelled_keeps_its_content(self) -> None:
+        """A client that goes away while the commit is under way: the message may be in the queue, so its file is."""
+        writer = self.store.new_content("01ABCDEFGH000001")
+        await writer.write(b"\r\n" + b"x" * 600_000)
+        put = entry("01ABCDEFGH000001")
+        message = evolve(put.message, message=Message(await writer.finish(), b"\r\n"))
+        putting = Deferred.fromCoroutine(self.store.put(Entry(message, put.deliveries)))
+        putting.addErrback(lambda failure: failure.trap(CancelledError))
+        putting.cancel()
+        await writer.abort()
+        await self.store.close()
+        self.store = self.reopened()
+        await self.store.open()
+        found = await self.store.message("01ABCDEFGH000001")
+        assert found is not None
+        with found.message.content.open() as file:
+            self.assertEqual(len(file.read()), 600_002)
 
     async def test_content_of_another_place_is_refused(self) -> None:
         put = entry()
