@@ -70,3 +70,7 @@ class TemporaryFailure(Exception):
     def __init__(self, cause: str) -> None:
         super().__init__(cause)
         self.cause = cause
+
+
+class StorageFull(TemporaryFailure):
+    """There is no room for another message now: 452 (RFC 5321 4.2.3), which tells the client that waiting helps."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from mailgw.mail.message import BytesContent, Content, FileContent
 from mailgw.mail.reply import TemporaryFailure
 from mailgw.operation.threads import Threads
-from mailgw.queue.disk import sync_directory
+from mailgw.queue.disk import storage_failure, sync_directory
 
 # What is gathered before a write in a thread: a hop between threads costs as much as writing some 100 KB.
 _GATHER = 256 * 1024
@@ -120,7 +120,7 @@ class SpillingWriter:
         try:
             await self._threads.run(self._write_out, pieces, last)
         except OSError as error:
-            raise TemporaryFailure(f"queue: cannot write the content of {self._message_id}: {error}") from error
+            raise storage_failure(f"queue: cannot write the content of {self._message_id}", error) from error
 
     def _write_out(self, pieces: list[bytes], last: bool) -> None:
         with self._lock:

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
 from twisted.internet.interfaces import IReactorTime
 
-from mailgw.mail.reply import TemporaryFailure
+from mailgw.mail.reply import StorageFull, TemporaryFailure
 from mailgw.queue.store import QueueUnusable
 
 # Their locks and their shared memory do not hold between machines; a write-ahead log needs both.
 _NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "ncpfs", "afs", "9p", "ceph", "fuse.sshfs", "glusterfs"})
 _CHECK_INTERVAL = 1.0
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+def storage_failure(doing: str, error: OSError | sqlite3.Error) -> TemporaryFailure:
+    """Make the failure that an error of the disk or of SQLite is: StorageFull when room is all that is missing."""
+    cause = f"{doing}: {error}"
+    if isinstance(error, OSError):
+        full = error.errno in _FULL
+    else:
+        # Not every sqlite3.Error comes from SQLite itself and has its code.
+        full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+    return StorageFull(cause) if full else TemporaryFailure(cause)
 
 
 class FreeSpace:
@@ -35,7 +49,7 @@ class FreeSpace:
         self._free = 0
 
     def check(self) -> None:
-        """Raise TemporaryFailure when fewer than `minimum` octets are free."""
+        """Raise StorageFull when fewer than `minimum` octets are free, TemporaryFailure when that cannot be known."""
         now = self._clock.seconds()
         # The wall clock may be set back: then ask again.
         if self._asked is None or not 0 <= now - self._asked < _CHECK_INTERVAL:
@@ -46,7 +60,7 @@ class FreeSpace:
             self._free = found.f_bavail * found.f_frsize
             self._asked = now
         if self._free < self._minimum:
-            raise TemporaryFailure(
+            raise StorageFull(
                 f"disk almost full: {self._free} octets are free in {self._directory}, minimum_free is {self._minimum}"
             )
 

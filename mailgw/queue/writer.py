@@ -1,4 +1,4 @@
-"""The one thread that writes the database: it takes all that waits and commits it as one transaction."""
+"""The one thread that writes the database, and the gathering of what it commits as one transaction."""
 
 from __future__ import annotations
 
@@ -12,15 +12,19 @@ from typing import Any
 
 from attrs import Factory, define
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorFromThreads
+from twisted.internet.interfaces import IDelayedCall, IReactorFromThreads
 from twisted.logger import Logger
 
 from mailgw.mail.reply import TemporaryFailure
 from mailgw.queue.codec import DeliveryRow, MessageRow
+from mailgw.queue.disk import storage_failure
 from mailgw.queue.item import DeliveryId
 
 # Changes in one transaction at most: bounds the time that the first of them waits, and what a retry repeats.
 _BATCH = 256
+# Nobody waits for a settlement: it waits this long for a message to be committed with. After a crash in that time
+# a delivery is made again, as after one between the remote's reply and any commit.
+_LINGER = 0.01
 # Rows in one statement at most. Each step of SQLite gives up the interpreter's lock and waits to get it back, behind
 # a busy reactor thread up to sys.getswitchinterval() (5 ms): so few steps count for more than anything else here.
 ROWS = 32
@@ -40,7 +44,10 @@ class Change:
 
 
 class Writer:
-    """Group commit. While the disk syncs one transaction the next one gathers, so a busy queue syncs seldom."""
+    """Group commit: one transaction is under way at a time, and all that comes meanwhile is the next one.
+
+    What comes within one turn of the reactor is handed over together, at its end.
+    """
 
     log = Logger()
 
@@ -54,49 +61,88 @@ class Writer:
         self._reactor: Any = reactor
         self._connection = connection
         self._remove_content = remove_content
-        self._waiting: SimpleQueue[Change | None] = SimpleQueue()
+        self._gathered: list[Change] = []
+        self._awaited = False
+        self._writing = False
+        self._call: IDelayedCall | None = None
         self._stopped: Deferred[None] | None = None
+        self._batches: SimpleQueue[list[Change] | None] = SimpleQueue()
         self._thread = Thread(target=self._run, name="queue-writer", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
-    def submit(self, change: Change) -> Deferred[None]:
-        """Fires when it is durable; fails with TemporaryFailure when the storage fails."""
+    def submit(self, change: Change, *, awaited: bool) -> Deferred[None]:
+        """Fires when it is durable; fails with TemporaryFailure when the storage fails.
+
+        `awaited` says that somebody waits for it: else it may wait a little for others.
+        """
         if self._stopped is not None:
             raise TemporaryFailure("queue: it is closed")
-        self._waiting.put(change)
+        self._gathered.append(change)
+        if awaited and not self._awaited:
+            self._awaited = True
+            if not self._writing:
+                self._hand_over_in(0.0)
+        elif not self._writing and self._call is None:
+            self._hand_over_in(_LINGER)
         return change.done
 
     def stop(self) -> Deferred[None]:
         """Write what waits, close the connection, end the thread."""
         if self._stopped is None:
             self._stopped = Deferred()
-            self._waiting.put(None)
+            if not self._writing:
+                self._hand_over()
         return self._stopped
+
+    def _hand_over_in(self, seconds: float) -> None:
+        if self._call is not None:
+            self._call.cancel()
+        self._call = self._reactor.callLater(seconds, self._hand_over)
+
+    def _hand_over(self) -> None:
+        if self._call is not None and self._call.active():
+            self._call.cancel()
+        self._call = None
+        batch = self._gathered[:_BATCH]
+        del self._gathered[:_BATCH]
+        self._awaited = bool(self._gathered)
+        self._writing = bool(batch)
+        if batch:
+            self._batches.put(batch)
+        elif self._stopped is not None:
+            self._batches.put(None)
+
+    def _written(self, results: list[tuple[Change, Exception | None]]) -> None:
+        for change, error in results:
+            if error is None:
+                change.done.callback(None)
+            else:
+                change.done.errback(error)
+        # Only now: what the callbacks submit is gathered too.
+        self._writing = False
+        if self._awaited or self._stopped is not None:
+            self._hand_over()
+        elif self._gathered:
+            self._hand_over_in(_LINGER)
+
+    def _ended(self) -> None:
+        self._thread.join()
+        if self._stopped is not None:
+            self._stopped.callback(None)
 
     # In the thread.
 
     def _run(self) -> None:
-        stopping = False
-        while not stopping:
-            # One thread takes, so what qsize counted is there.
-            batch = [self._waiting.get(), *(self._waiting.get() for _ in range(min(self._waiting.qsize(), _BATCH)))]
-            changes = [change for change in batch if change is not None]
-            stopping = len(changes) < len(batch)
-            if changes:
-                results, removed = self._write(changes)
-                self._reactor.callFromThread(_finish, results)
-                self._remove(removed)
+        while (batch := self._batches.get()) is not None:
+            results, removed = self._write(batch)
+            self._reactor.callFromThread(self._written, results)
+            self._remove(removed)
         try:
             self._connection.close()
         finally:
-            self._reactor.callFromThread(self._end)
-
-    def _end(self) -> None:
-        self._thread.join()
-        if self._stopped is not None:
-            self._stopped.callback(None)
+            self._reactor.callFromThread(self._ended)
 
     def _write(self, changes: Sequence[Change]) -> tuple[list[tuple[Change, Exception | None]], list[str]]:
         """Commit together; when that fails each alone, so that none fails for its neighbour's sake."""
@@ -142,20 +188,12 @@ class Writer:
                 )
 
 
-def _finish(results: list[tuple[Change, Exception | None]]) -> None:
-    for change, error in results:
-        if error is None:
-            change.done.callback(None)
-        else:
-            change.done.errback(error)
-
-
 def _as_failure(error: Exception) -> Exception:
     """Tell trouble with the storage (disk full, I/O, corruption) from our own bugs, which stay what they are."""
     if isinstance(error, (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError)):
         return error
     if isinstance(error, (sqlite3.Error, OSError)):
-        return TemporaryFailure(f"queue: {error}")
+        return storage_failure("queue", error)
     return error
 
 

@@ -12,7 +12,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from mailgw.config.schema import Limits, Timeouts
-from mailgw.mail.reply import Refuse, Reply, TemporaryFailure
+from mailgw.mail.reply import Refuse, Reply, StorageFull, TemporaryFailure
 from mailgw.mail.transaction import Client
 from mailgw.reception.authentication import authenticate
 from mailgw.reception.credentials import Authenticator
@@ -31,6 +31,7 @@ _GO_AHEAD = Reply(220, "2.0.0", ("Ready to start TLS",))
 _MUST_STARTTLS = Reply(530, "5.7.0", ("Must issue a STARTTLS command first",))
 _MUST_AUTH = Reply(530, "5.7.0", ("Authentication required",))
 LOCAL_ERROR = Reply(451, "4.3.0", ("Local error, please try again later",))
+_STORAGE_FULL = Reply(452, "4.3.1", ("Insufficient system storage, please try again later",))
 
 
 @frozen
@@ -117,7 +118,7 @@ class Session:
             self.log.warn(
                 "temporary failure in {session}: {cause}", event="temporary_failure", cause=failure.cause, **self._ids()
             )
-            reply = LOCAL_ERROR
+            reply = _STORAGE_FULL if isinstance(failure, StorageFull) else LOCAL_ERROR
         except LinkEnded:
             raise
         except Exception:

@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from mailgw.mail.reply import TemporaryFailure
+from mailgw.mail.reply import StorageFull, TemporaryFailure
 from mailgw.queue.content import ContentFile, ContentFiles
 from mailgw.queue.disk import FreeSpace
 from mailgw.queue.sqlite import SqliteStore
@@ -59,7 +59,7 @@ class SmallDiskTests(TestCase):
             failures = [result for ok, result in results if not ok]
             if failures:
                 for failure in failures:
-                    failure.trap(TemporaryFailure)
+                    failure.trap(StorageFull)
                 self.assertIn("full", failures[0].value.cause)
                 return done
         raise AssertionError("the disk was never full")
@@ -84,7 +84,7 @@ class SmallDiskTests(TestCase):
 
     async def test_a_large_content_that_does_not_fit(self) -> None:
         writer = self.store.new_content(number(1))
-        with self.assertRaises(TemporaryFailure) as caught:
+        with self.assertRaises(StorageFull) as caught:
             for _ in range(100):
                 await writer.write(b"x" * 100_000)
         self.assertIn("No space left", caught.exception.cause)
@@ -98,10 +98,10 @@ class SmallDiskTests(TestCase):
         )
         await store.open()
         try:
-            with self.assertRaises(TemporaryFailure) as caught:
+            with self.assertRaises(StorageFull) as caught:
                 await store.put(entry())
             self.assertIn("disk almost full", caught.exception.cause)
-            with self.assertRaises(TemporaryFailure):
+            with self.assertRaises(StorageFull):
                 store.new_content(number(1))
             await store.settle([], [entry()])  # reports, and what was accepted, go on
             self.assertEqual(await store.size(), QueueSize(1, 1))
@@ -137,7 +137,7 @@ class FailingFilesTests(TestCase):
 
     async def test_full(self) -> None:
         writer = self.store.new_content(number(1))
-        with self.assertRaises(TemporaryFailure) as caught:
+        with self.assertRaises(StorageFull) as caught:
             await writer.write(b"x" * 300_000)
         self.assertIn("No space left", caught.exception.cause)
         await writer.abort()
@@ -147,8 +147,9 @@ class FailingFilesTests(TestCase):
         self.files.kind = FailingFile
         writer = self.store.new_content(number(1))
         await writer.write(b"x" * 300_000)
-        with self.assertRaises(TemporaryFailure):
+        with self.assertRaises(TemporaryFailure) as caught:
             await writer.finish()
+        self.assertNotIsInstance(caught.exception, StorageFull)  # waiting does not mend a broken disk
         await writer.abort()
         self.assertEqual(self.files.names(), [])
 
@@ -180,7 +181,7 @@ class FreeSpaceTests(SynchronousTestCase):
 
     def test_says_what_is_free_and_what_is_wanted(self) -> None:
         self.free = 49
-        with self.assertRaises(TemporaryFailure) as caught:
+        with self.assertRaises(StorageFull) as caught:
             self.space.check()
         self.assertEqual(
             caught.exception.cause, "disk almost full: 200704 octets are free in /queue, minimum_free is 204800"

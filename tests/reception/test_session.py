@@ -7,18 +7,24 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mailgw.config.schema import Limits, Timeouts
 from mailgw.mail.address import Mailbox
-from mailgw.mail.reply import Reply, TemporaryFailure
+from mailgw.mail.reply import Reply, StorageFull, TemporaryFailure
 from mailgw.mail.verdict import Verdict
 from mailgw.queue.memory import MemoryStore
 from mailgw.queue.store import Entry
 from tests.reception.harness import Server, codes
 
 
-class FullStore(MemoryStore):
-    """A disk that is full when the message is to be made durable."""
+class BrokenStore(MemoryStore):
+    """A disk that fails when the message is to be made durable."""
+
+    failure = TemporaryFailure("Input/output error")
 
     async def put(self, entry: Entry) -> None:
-        raise TemporaryFailure("No space left on device")
+        raise self.failure
+
+
+class FullStore(BrokenStore):
+    failure = StorageFull("No space left on device")
 
 
 class TransactionTests(SynchronousTestCase):
@@ -41,11 +47,16 @@ class TransactionTests(SynchronousTestCase):
         self.assertEqual(stored.envelope.reverse_path, Mailbox("a", "b.example"))
 
     def test_no_250_without_the_commit(self) -> None:
-        server = Server(store=FullStore())
+        server = Server(store=BrokenStore())
         self.successResultOf(Deferred.fromCoroutine(server.store.open()))
         peer = server.connect()
         self.assertEqual(codes(peer.deliver()), ["451"])
         self.assertEqual(server.offered, [])
+        self.assertEqual(codes(peer.say("NOOP")), ["250"])
+
+    def test_no_room_in_the_queue_is_452(self) -> None:
+        peer = Server(store=FullStore()).connect()
+        self.assertIn("452 4.3.1 Insufficient system storage", peer.deliver())
         self.assertEqual(codes(peer.say("NOOP")), ["250"])
 
     def test_pipelined_commands_are_answered_in_order(self) -> None:
