@@ -3,6 +3,7 @@
 # make check   ruff and mypy
 # make clean   removes what was made, but not var/ (your mail and queue)
 #
+# `make PORTS=2525,4465,5587,2526,5300 run` says which ports to take: mx, implicit, submission, sink, DNS.
 # Python 3.11 or later is looked for; `make PYTHON=/path/to/python3.12 run` says which one to take.
 
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -20,7 +21,7 @@ export PIP_ROOT_USER_ACTION := ignore
 
 # -P: what runs is what is installed, whatever the current folder holds.
 run: $(VENV)/installed
-	@exec $(BIN)/python -P -m mailgw.develop var
+	@exec $(BIN)/python -P -m mailgw.develop var $(if $(PORTS),--ports $(PORTS))
 
 test: $(VENV)/installed $(VENV)/installed-test
 	@$(BIN)/python tests/run.py $(TESTS)

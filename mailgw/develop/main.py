@@ -64,16 +64,27 @@ def check_ports(ports: Ports) -> None:
     """Raise CannotStart when one of the ports is in use."""
     busy = []
     for name, port in attrs.asdict(ports).items():
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError as error:
-                busy.append(f"{port} ({name}: {error.strerror})")
+        for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM) if name == "dns" else (socket.SOCK_STREAM,):
+            if reason := _busy(port, kind):
+                busy.append(f"{port} ({name}: {reason})")
+                break
     if busy:
         raise CannotStart(
-            f"cannot listen on 127.0.0.1 port {', '.join(busy)}; is another one running? --ports takes others"
+            f"cannot listen on 127.0.0.1 port {', '.join(busy)}; is another gateway running? "
+            "Other ports: --ports MX,IMPLICIT,SUBMISSION,SINK,DNS, or make PORTS=MX,... run"
         )
+
+
+def _busy(port: int, kind: socket.SocketKind) -> str:
+    """Say why a port cannot be had; empty when it can."""
+    with socket.socket(type=kind) as probe:
+        if kind is socket.SOCK_STREAM:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the servers do
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            return error.strerror or "in use"
+    return ""
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -45,6 +45,13 @@ class PortTest(SynchronousTestCase):
         self.assertNotIn("\n", str(error))
         check_ports(ports)
 
+    def test_dns_wants_udp_too(self) -> None:
+        ports = free_ports()
+        with socket.socket(type=socket.SOCK_DGRAM) as holder:
+            holder.bind(("127.0.0.1", ports.dns))
+            error = self.assertRaises(CannotStart, check_ports, ports)
+        self.assertIn(f"{ports.dns} (dns: Address already in use)", str(error))
+
 
 class RunTest(SynchronousTestCase):
     """One run, with the three messages that the guide offers; then a second one."""
