@@ -106,11 +106,11 @@ class SqliteStore:
         change = Change()
         self._add(change, entry)
         if not change.content_files:
-            await self._opened.writer.submit(change)
+            await self._opened.writer.submit(change, awaited=True)
             return
         self._files.taken.add(entry.message.id)
         try:
-            await self._opened.writer.submit(change)
+            await self._opened.writer.submit(change, awaited=True)
         except CancelledError:
             raise  # nobody waits for it, and yet it is written: the file stays taken
         except Exception:
@@ -127,7 +127,7 @@ class SqliteStore:
                 change.retries.append(encode_delivery(settlement.retry))
         for report in reports:
             self._add(change, report)
-        await self._opened.writer.submit(change)
+        await self._opened.writer.submit(change, awaited=False)
 
     async def due(
         self,

@@ -1,7 +1,8 @@
 """Measure the queue alone: python -m tests.bench.bench_queue [--messages N] [--putters N] [--size N] [--directory D].
 
-Prints messages a second and CPU milliseconds a message for `put`, for `put` and `settle`, and for the way through the
-scheduler with an agent that delivers at once. The directory is to be on the disk that is measured, not in memory.
+Prints messages a second and CPU milliseconds a message for `put`, for `put` and `settle` (each awaited, so that the
+time for which a settlement waits for company shows), and for the way through the scheduler with an agent that delivers
+at once, as in the gateway. The directory is to be on the disk that is measured, not in memory.
 """
 
 from __future__ import annotations

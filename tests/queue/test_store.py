@@ -9,7 +9,7 @@ from typing import Any
 
 from attrs import evolve
 from twisted.internet import reactor
-from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, gatherResults
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
@@ -266,6 +266,18 @@ class SqliteStoreTests(StoreContract, TestCase):
         results = await DeferredList(puts, consumeErrors=True)
         self.assertEqual([ok for ok, _ in results], [True, True, False, True, True])
         self.assertEqual(await self.store.size(), QueueSize(5, 5))
+
+    async def test_what_comes_together_is_committed_together(self) -> None:
+        assert isinstance(self.store, SqliteStore)
+        statements: list[str] = []
+        self.store._opened.writer._connection.set_trace_callback(statements.append)
+        puts = [entry(f"01ABCDEFGH{n:06}") for n in range(50)]
+        await gatherResults([Deferred.fromCoroutine(self.store.put(put)) for put in puts])
+        self.assertEqual(statements.count("COMMIT"), 1)
+        settling = [Deferred.fromCoroutine(self.store.settle([Settlement(put.deliveries[0].id)])) for put in puts]
+        await self.store.put(entry("01ABCDEFGH000050"))
+        self.assertTrue(all(one.called for one in settling), "settlements go with a message")
+        self.assertEqual(statements.count("COMMIT"), 2)
 
     async def test_many_rows_in_one_change(self) -> None:
         put = entry(destinations=tuple(Destination("maildir", f"user{n}@example.org", "inbox") for n in range(1000)))
