@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import socket
 import ssl
 
 from click.testing import Result
@@ -95,9 +96,13 @@ class SendTests(CommandTest):
         self.assertEqual(server.commands[1], "MAIL FROM:<jürgen@bücher.example> BODY=8BITMIME SMTPUTF8 SIZE=18")
 
     def test_nobody_there(self) -> None:
-        server = ScriptedServer()
-        server._socket.close()
-        result = self.send(server, code=1)
+        # Bound and not listening: nobody answers there, and nobody else can take the port meanwhile.
+        with socket.socket() as holder:
+            holder.bind(("127.0.0.1", 0))
+            address = f"127.0.0.1:{holder.getsockname()[1]}"
+            result = self.run_command(
+                "send", "--server", address, "--from", "", "--to", "b@example.org", "-", input="", code=1
+            )
         self.assertIn("refused", result.stderr.lower())
 
     def test_arguments_that_are_wrong(self) -> None:
