@@ -8,7 +8,8 @@ from mailgw.mail.address import Mailbox, ascii_domain
 from mailgw.mail.message import BytesContent, FileContent
 from mailgw.operation.threads import Threads
 from mailgw.queue.item import Delayed, Delivery, Failed, Outcome, QueuedMessage
-from mailgw.smtp.client import Capabilities, command, xtext
+from mailgw.smtp import dsn
+from mailgw.smtp.client import Capabilities, command
 
 NO_CONNECTION = "4.4.1"
 
@@ -114,7 +115,7 @@ class Attempt:
             if envelope.ret:
                 parts.append(f"RET={envelope.ret}")
             if envelope.envid:
-                parts.append(f"ENVID={xtext(envelope.envid)}")
+                parts.append(f"ENVID={dsn.xtext_encode(envelope.envid)}")
         return command(" ".join(parts))
 
     def rcpt_command(self, number: int, offered: Capabilities) -> bytes:
@@ -125,8 +126,8 @@ class Attempt:
             if recipient.notify:
                 parts.append(f"NOTIFY={','.join(sorted(recipient.notify))}")
             if recipient.orcpt:
-                kind, _, address = recipient.orcpt.partition(";")
-                parts.append(f"ORCPT={kind};{xtext(address)}")
+                smtputf8 = offered.smtputf8 and self._needs_smtputf8()
+                parts.append(f"ORCPT={dsn.orcpt_encode(recipient.orcpt, smtputf8)}")
         return command(" ".join(parts))
 
     def _declare_eight_bit(self) -> bool:

@@ -105,6 +105,7 @@ class Capabilities:
     eightbitmime: bool = False
     smtputf8: bool = False
     dsn: bool = False
+    requiretls: bool = False
     starttls: bool = False
     auth: frozenset[str] = frozenset()
 
@@ -124,6 +125,7 @@ class Capabilities:
             eightbitmime="8BITMIME" in words,
             smtputf8="SMTPUTF8" in words,
             dsn="DSN" in words,
+            requiretls="REQUIRETLS" in words,
             starttls="STARTTLS" in words,
             auth=frozenset(words.get("AUTH", "").upper().split()),
         )
@@ -141,11 +143,6 @@ def auth_plain(username: str, password: str) -> bytes:
     if "\0" in username + password:
         raise ValueError("NUL in the user name or the password")
     return b"AUTH PLAIN " + base64.b64encode(f"\0{username}\0{password}".encode()) + b"\r\n"
-
-
-def xtext(text: str) -> str:
-    """Encode as RFC 3461 4 wants ENVID and ORCPT (US-ASCII; other characters become `?`)."""
-    return "".join(c if "!" <= c <= "~" and c not in "+=" else f"+{ord(c):02X}" if ord(c) < 128 else "?" for c in text)
 
 
 class DotStuffer:

@@ -23,7 +23,8 @@ class Hello:
 @frozen
 class Mail:
     """MAIL. `reverse_path` is None for `<>`; `size` is what the client declared in octets (RFC 1870), or None;
-    `body` is `7BIT`, `8BITMIME` (RFC 6152) or empty. `ret` and `envid` (RFC 3461) stay empty unless DSN is offered."""
+    `body` is `7BIT`, `8BITMIME` (RFC 6152) or empty. `ret` and `envid` (RFC 3461) stay empty unless DSN is offered,
+    `requiretls` (RFC 8689) is False unless REQUIRETLS is."""
 
     reverse_path: Mailbox | None
     size: int | None = None
@@ -31,6 +32,7 @@ class Mail:
     smtputf8: bool = False
     ret: str = ""
     envid: str = ""
+    requiretls: bool = False
 
 
 @frozen

@@ -11,7 +11,8 @@ class Extensions:
 
     `size` is the limit announced with SIZE in octets (RFC 1870), 0 for SIZE without a limit, None for no SIZE at all.
     `auth` holds the SASL mechanisms in the order of preference; they are offered under TLS only (RFC 4954 4).
-    `dsn` (RFC 3461) makes RET, ENVID, NOTIFY and ORCPT known parameters.
+    `dsn` (RFC 3461) makes RET, ENVID, NOTIFY and ORCPT known parameters; `requiretls` (RFC 8689) is offered under TLS
+    only.
     """
 
     size: int | None = None
@@ -22,6 +23,7 @@ class Extensions:
     starttls: bool = False
     auth: tuple[str, ...] = ()
     dsn: bool = False
+    requiretls: bool = False
 
     def keywords(self, *, tls: bool, authenticated: bool) -> list[str]:
         """Give the lines of the reply to EHLO that hold now: no STARTTLS under TLS (RFC 3207 4.2), AUTH only there,
@@ -43,6 +45,8 @@ class Extensions:
             lines.append("SMTPUTF8")
         if self.dsn:
             lines.append("DSN")
+        if self.requiretls and tls:  # RFC 8689 4.1
+            lines.append("REQUIRETLS")
         return lines
 
 

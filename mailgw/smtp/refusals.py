@@ -47,6 +47,7 @@ TOO_MUCH_AHEAD = invalid(421, "4.7.0", "Too much was sent without waiting for re
 
 # STARTTLS (RFC 3207) and AUTH (RFC 4954 4).
 TLS_ACTIVE = invalid(503, "5.5.1", "TLS is already active", "bad_sequence")
+REQUIRETLS_IN_CLEAR = invalid(530, "5.7.0", "REQUIRETLS needs TLS: send STARTTLS first", "requiretls_in_clear")
 AUTH_NEEDS_TLS = invalid(538, "5.7.11", "Encryption required: send STARTTLS before AUTH", "auth_in_clear")
 AUTHENTICATED = invalid(503, "5.5.1", "Already authenticated", "bad_sequence")
 AUTH_IN_TRANSACTION = invalid(503, "5.5.1", "AUTH is not permitted during a mail transaction", "bad_sequence")

@@ -186,7 +186,8 @@ class ServerConnection:
             return refusals.HELLO_FIRST
         if self._in_transaction:
             return refusals.NESTED_MAIL
-        return syntax.mail(argument, self._extensions, self._limits.message_size)
+        event = syntax.mail(argument, self._extensions, self._limits.message_size)
+        return refusals.REQUIRETLS_IN_CLEAR if event.requiretls and not self._tls else event
 
     def _rcpt(self, argument: str) -> Event:
         if not self._in_transaction:

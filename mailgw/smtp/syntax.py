@@ -1,4 +1,4 @@
-"""The arguments of commands (RFC 5321 4.1.1, 4.1.2): paths, parameters, xtext.
+"""The arguments of commands (RFC 5321 4.1.1, 4.1.2): paths and parameters.
 
 Functions take the argument as text without control characters, and raise `Refuse` with the reply that says what is
 wrong with it.
@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import ParamSpec, TypeVar
 
 from mailgw.mail.address import AddressError, Mailbox
 from mailgw.mail.reply import Refuse, Reply
-from mailgw.smtp import refusals
+from mailgw.smtp import dsn, refusals
 from mailgw.smtp.events import Auth, AuthResponse, Hello, Invalid, Mail, Rcpt
 from mailgw.smtp.extensions import Extensions
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 MAX_HELLO = 255
-# RFC 3461 4.4 and 4.2
-MAX_ENVID = 100
-MAX_ORCPT = 500
 
 # RFC 5321 4.1.2: a path in angle brackets, in which a quoted string may hold a `>`. Possessive: linear on any input.
 _PATH = re.compile(r'<([^"<>]*+(?:"(?:[^"\\]|\\.)*+"[^"<>]*+)*+)>(?: +(.*))?')
@@ -27,10 +28,6 @@ _PATH = re.compile(r'<([^"<>]*+(?:"(?:[^"\\]|\\.)*+"[^"<>]*+)*+)>(?: +(.*))?')
 _SOURCE_ROUTE = re.compile(r"@[^:@,<>]++(?:,@[^:@,<>]++)*+:")
 # RFC 5321 4.1.2 esmtp-param; with SMTPUTF8 a value may hold non-ASCII (RFC 6531 3.3).
 _PARAMETER = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*+)(?:=([^=]+))?")
-_XTEXT = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})*+")
-_HEXCHAR = re.compile(r"\+([0-9A-F]{2})")
-_ADDRESS_TYPE = re.compile(r"[A-Za-z0-9-]+")
-_NOTIFY = frozenset({"SUCCESS", "FAILURE", "DELAY"})
 
 
 def hello(argument: str, esmtp: bool) -> Hello:
@@ -50,7 +47,7 @@ def mail(argument: str, extensions: Extensions, message_size: int) -> Mail:
     path, parameters = _path(argument, "MAIL FROM:<address>", "FROM:")
     size: int | None = None
     body = ret = envid = ""
-    smtputf8 = False
+    smtputf8 = requiretls = False
     for keyword, value in _parameters(parameters) if parameters else ():
         if keyword == "SIZE" and extensions.size is not None:
             size = _size(value, message_size)
@@ -64,19 +61,21 @@ def mail(argument: str, extensions: Extensions, message_size: int) -> Mail:
                 raise _refuse(501, "5.5.4", "SMTPUTF8 takes no value")
         elif keyword == "AUTH" and extensions.auth:
             # RFC 4954 5: who submitted the message elsewhere. Peers are not trusted with it: as good as AUTH=<>.
-            _xtext(keyword, value)
+            _read(dsn.printable_xtext, keyword, value)
         elif keyword == "RET" and extensions.dsn:
-            ret = value.upper()
-            if ret not in ("FULL", "HDRS"):
-                raise _refuse(501, "5.5.4", "RET is FULL or HDRS")
+            ret = _read(dsn.ret, value)
         elif keyword == "ENVID" and extensions.dsn:
-            envid = _xtext(keyword, value, MAX_ENVID)
+            envid = _read(dsn.envid, value)
+        elif keyword == "REQUIRETLS" and extensions.requiretls:
+            requiretls = True
+            if value:
+                raise _refuse(501, "5.5.4", "REQUIRETLS takes no value")
         else:
             raise _unknown_parameter("MAIL", keyword)
     if not path:
-        return Mail(None, size, body, smtputf8, ret, envid)
+        return Mail(None, size, body, smtputf8, ret, envid, requiretls)
     mailbox = _mailbox(path, "5.1.7", smtputf8)
-    return Mail(mailbox, size, body, smtputf8, ret, envid)
+    return Mail(mailbox, size, body, smtputf8, ret, envid, requiretls)
 
 
 def rcpt(argument: str, extensions: Extensions, smtputf8: bool) -> Rcpt:
@@ -86,9 +85,9 @@ def rcpt(argument: str, extensions: Extensions, smtputf8: bool) -> Rcpt:
     orcpt = ""
     for keyword, value in _parameters(parameters) if parameters else ():
         if keyword == "NOTIFY" and extensions.dsn:
-            notify = _notify(value)
+            notify = _read(dsn.notify, value)
         elif keyword == "ORCPT" and extensions.dsn:
-            orcpt = _orcpt(value)
+            orcpt = _read(dsn.orcpt, value, smtputf8)
         else:
             raise _unknown_parameter("RCPT", keyword)
     if not path:
@@ -124,18 +123,6 @@ def auth_response(line: bytes) -> AuthResponse | Invalid:
         return AuthResponse(base64_decode(line))
     except ValueError:
         return refusals.BAD_BASE64
-
-
-def xtext_decode(text: str) -> str:
-    """Undo xtext (RFC 3461 4). Raises ValueError for what is not xtext."""
-    if not _XTEXT.fullmatch(text):
-        raise ValueError("not xtext")
-    return _HEXCHAR.sub(lambda match: chr(int(match.group(1), 16)), text) if "+" in text else text
-
-
-def xtext_encode(text: str) -> str:
-    """Write ASCII text as xtext (RFC 3461 4)."""
-    return "".join(c if "!" <= c <= "~" and c not in "+=" else f"+{ord(c):02X}" for c in text)
 
 
 def base64_decode(data: bytes) -> bytes:
@@ -200,31 +187,12 @@ def _size(value: str, limit: int) -> int:
     return size
 
 
-def _xtext(keyword: str, value: str, limit: int = MAX_ORCPT) -> str:
+def _read(reader: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+    """Read a value by a function that raises ValueError."""
     try:
-        text = xtext_decode(value)
-    except ValueError:
-        text = ""
-    # RFC 3461 4.4: printable ASCII once decoded. A hidden CRLF would end up in a report's header.
-    if not text or len(value) > limit or not (text.isascii() and text.isprintable()):
-        raise _refuse(501, "5.5.4", f"{keyword} is xtext of printable characters, {limit} at most")
-    return text
-
-
-def _notify(value: str) -> frozenset[str]:
-    """RFC 3461 4.1: NEVER alone, or a list of the others."""
-    words = frozenset(value.upper().split(","))
-    if words != {"NEVER"} and not words <= _NOTIFY:
-        raise _refuse(501, "5.5.4", "NOTIFY is NEVER, or some of SUCCESS,FAILURE,DELAY")
-    return words
-
-
-def _orcpt(value: str) -> str:
-    """RFC 3461 4.2: `address-type;xtext`, given with the xtext undone."""
-    address_type, semicolon, address = value.partition(";")
-    if not semicolon or not _ADDRESS_TYPE.fullmatch(address_type):
-        raise _refuse(501, "5.5.4", "ORCPT is address-type;address")
-    return f"{address_type};{_xtext('ORCPT', address)}"
+        return reader(*arguments, **named)
+    except ValueError as error:
+        raise _refuse(501, "5.5.4", str(error)) from None
 
 
 def _unknown_parameter(verb: str, keyword: str) -> Refuse:

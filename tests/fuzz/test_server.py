@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from mailgw.mail.reply import Refuse
-from mailgw.smtp import events, sasl, syntax
+from mailgw.smtp import dsn, events, sasl, syntax
 from mailgw.smtp.server import Extensions
 from tests.smtp.responder import LIMITS, Responder
 
@@ -120,7 +120,7 @@ class SyntaxTests(SynchronousTestCase):
 
     @given(st.text(alphabet=st.characters(max_codepoint=127)))
     def test_xtext(self, text: str) -> None:
-        self.assertEqual(syntax.xtext_decode(syntax.xtext_encode(text)), text)
+        self.assertEqual(dsn.xtext_decode(dsn.xtext_encode(text)), text)
 
     @given(st.binary(max_size=40))
     def test_base64(self, data: bytes) -> None:

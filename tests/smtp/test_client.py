@@ -19,7 +19,6 @@ from mailgw.smtp.client import (
     Step,
     auth_plain,
     command,
-    xtext,
 )
 
 
@@ -130,9 +129,6 @@ class CommandTests(SynchronousTestCase):
     def test_auth_plain(self) -> None:
         self.assertEqual(auth_plain("user", "pass"), b"AUTH PLAIN AHVzZXIAcGFzcw==\r\n")
         self.assertRaises(ValueError, auth_plain, "a\0b", "c")
-
-    def test_xtext(self) -> None:
-        self.assertEqual(xtext("a+b=c d"), "a+2Bb+3Dc+20d")
 
 
 class DotStufferTests(SynchronousTestCase):

@@ -3,7 +3,7 @@ r"""Plays the dialogues of tests/dialogues against the server core with a trivia
 A file shows one behaviour. Its lines:
 
     # a comment
-    with: starttls auth tls dsn    what the server offers beyond the usual; `tls`: TLS is on from the start
+    with: starttls auth tls dsn requiretls    what the server offers beyond the usual; `tls`: TLS is on from the start
     only: blocks segment bytes     how to run it, where not in every way
     C: text                        the client sends the text and CRLF
     R: text                        the client sends the text alone
@@ -100,6 +100,7 @@ class DialogueTests(SynchronousTestCase):
             starttls="starttls" in offers,
             auth=("PLAIN", "LOGIN") if "auth" in offers else (),
             dsn="dsn" in offers,
+            requiretls="requiretls" in offers,
         )
         responder = Responder(extensions, tls="tls" in offers)
         if way == "blocks":

@@ -179,16 +179,3 @@ class AuthTests(SynchronousTestCase):
         self.assertEqual(syntax.auth_response(b"YQ=="), AuthResponse(b"a"))
         for line in (b"a", b"YQ==\0", b"Y Q==", b"\xff"):
             self.assertIsInstance(syntax.auth_response(line), Invalid)
-
-
-class XtextTests(SynchronousTestCase):
-    """RFC 3461 4"""
-
-    def test_there_and_back(self) -> None:
-        self.assertEqual(syntax.xtext_encode("a+b=c d"), "a+2Bb+3Dc+20d")
-        text = "".join(map(chr, range(128)))
-        self.assertEqual(syntax.xtext_decode(syntax.xtext_encode(text)), text)
-
-    def test_not_xtext(self) -> None:
-        for text in ("+", "+2", "+2b", "a b", "a=b", "ä"):
-            self.assertRaises(ValueError, syntax.xtext_decode, text)
