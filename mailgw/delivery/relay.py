@@ -5,22 +5,14 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 
-from attrs import frozen
-from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
-from twisted.internet.error import ConnectError
-from twisted.internet.interfaces import IReactorTCP, IReactorTime
-from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
 from mailgw.config import schema
-from mailgw.config.endpoints import parse_host
-from mailgw.delivery.attempt import NO_CONNECTION, Attempt
+from mailgw.delivery.attempt import Attempt
 from mailgw.delivery.classify import Peer, Unreachable, is_too_many_recipients, outcome_of
 from mailgw.delivery.clienttls import ClientTls
 from mailgw.delivery.connection import SmtpConnection
-from mailgw.delivery.mx import MailExchangers
-from mailgw.delivery.opening import Access, open_session
-from mailgw.delivery.pool import ConnectionPool
+from mailgw.delivery.sessions import NextHops, Reactor, Sessions, site_of
 from mailgw.dns.interface import Resolver
 from mailgw.operation.threads import Threads
 from mailgw.queue.item import Delayed, Delivered, Delivery, Destination, Outcome, QueuedMessage
@@ -28,29 +20,6 @@ from mailgw.smtp.client import MailTransaction
 
 # Hosts that one attempt opens a session with, when the first takes a part or nothing for now.
 MAX_SESSIONS = 2
-# Hosts whose TLS is broken are spoken to in clear text for that long before TLS is tried again.
-CLEAR_TEXT_TIME = 3600.0
-MAX_CLEAR_TEXT = 1000
-PORT = 25
-
-
-class Reactor(IReactorTCP, IReactorTime):
-    """What an agent needs of the reactor."""
-
-
-@frozen
-class NextHops:
-    """Where a destination leads: hosts and ports in their order, and how to speak with them.
-
-    Connections are shared among all that has the same `key`.
-    """
-
-    key: tuple[str, Access]
-    hosts: tuple[tuple[str, int], ...]
-
-    @property
-    def access(self) -> Access:
-        return self.key[1]
 
 
 class RelayAgent:
@@ -70,27 +39,19 @@ class RelayAgent:
         tls: ClientTls | None = None,
     ) -> None:
         self.max_recipients = settings.max_recipients
-        self._reactor = reactor
-        self._settings = settings
-        self._routes = routes
-        self._hostname = hostname
+        self.sessions = Sessions(reactor, resolver, settings, routes, hostname, threads, random, tls)
         self._threads = threads
-        self._tls = tls or ClientTls()
-        self._exchangers = MailExchangers(resolver, hostname, random)
-        self._pool = ConnectionPool(settings)
-        self._by_route: dict[str, tuple[schema.Route, NextHops]] = {}
-        self._clear_text: dict[str, float] = {}
 
     async def close(self) -> None:
         """End all connections; what is under way is delayed."""
-        await self._pool.close()
+        await self.sessions.pool.close()
 
     async def site(self, destination: Destination) -> str:
         """`route:NAME`, or `mx:` and the sorted MX hosts."""
         kind, _, domain = destination.target.partition(":")
         if kind == "mx":
             try:
-                return _site(await self._exchangers.hosts(domain))
+                return site_of(await self.sessions.exchangers.hosts(domain))
             except Unreachable:
                 pass  # `deliver` will say why
         return destination.target
@@ -99,11 +60,11 @@ class RelayAgent:
         """Attempt it: over a connection that is open, else over new ones to one host after the other."""
         attempt = Attempt(message, deliveries)
         try:
-            hops = await self._next_hops(deliveries[0].destination.target)
+            hops = await self.sessions.next_hops(deliveries[0].destination.target)
         except Unreachable as error:
             attempt.note_all(error.outcome)
             return attempt.outcomes
-        while attempt.pending and (connection := self._pool.take(hops.key)):
+        while attempt.pending and (connection := self.sessions.pool.take(hops.key)):
             if await self._use(connection, hops, attempt):
                 await self._try_hosts(hops, attempt, MAX_SESSIONS - 1, but=connection.peer.address)
                 return attempt.outcomes
@@ -112,12 +73,12 @@ class RelayAgent:
 
     async def _try_hosts(self, hops: NextHops, attempt: Attempt, sessions: int, but: str = "") -> None:
         """Go from address to address until nobody is pending, or enough was tried; not to the address `but`."""
-        tries = self._settings.max_addresses
+        tries = self.sessions.settings.max_addresses
         for host, port in hops.hosts:
             if not attempt.pending:
                 return
             try:
-                addresses = await self._exchangers.addresses(host)
+                addresses = await self.sessions.exchangers.addresses(host)
             except Unreachable as error:
                 attempt.note_all(error.outcome)
                 continue
@@ -128,77 +89,12 @@ class RelayAgent:
                     continue
                 tries -= 1
                 try:
-                    connection = await self._connect(Peer(host, address), port, hops.access)
+                    connection = await self.sessions.connect(Peer(host, address), port, hops.access)
                 except Unreachable as error:
                     attempt.note_all(error.outcome)
                     continue
                 sessions -= 1
                 await self._use(connection, hops, attempt)
-
-    # Where to
-
-    async def _next_hops(self, target: str) -> NextHops:
-        kind, _, name = target.partition(":")
-        if kind == "mx":
-            names = await self._exchangers.hosts(name)
-            return NextHops((_site(names), Access()), tuple((host, self._settings.port) for host in names))
-        route = self._routes.get(name)
-        if kind != "route" or route is None:
-            reason = f"there is no [routes.{name}] in the configuration, which mail in the queue wants"
-            raise Unreachable(Delayed("4.3.5", reason, site_wide=True))
-        known = self._by_route.get(name)
-        if known and known[0] is route:
-            return known[1]
-        if not route.hosts:
-            raise Unreachable(Delayed("4.3.5", f"[routes.{name}] has no hosts", site_wide=True))
-        password = await self._password(route) if route.username else ""
-        hosts = tuple(parse_host(host, PORT) for host in route.hosts)
-        hops = NextHops((target, Access(route.tls, route.username, password)), hosts)
-        self._by_route[name] = (route, hops)
-        return hops
-
-    async def _password(self, route: schema.Route) -> str:
-        try:
-            return await self._threads.run(_read, route.password_file)
-        except (OSError, UnicodeDecodeError) as error:
-            reason = f"the password file of the route cannot be read: {error}"
-            raise Unreachable(Delayed("4.3.5", reason, site_wide=True)) from error
-
-    # Sessions
-
-    async def _connect(self, peer: Peer, port: int, access: Access) -> SmtpConnection:
-        """Open a session; in clear text when TLS was optional and is broken there. Raises Unreachable."""
-        opportunistic = access.tls == "opportunistic"
-        if opportunistic and self._clear_text.get(peer.address, 0.0) > self._reactor.seconds():
-            return await self._open(peer, port, Access("none"))
-        try:
-            return await self._open(peer, port, access)
-        except Unreachable as error:
-            if not error.handshake or not opportunistic or access.username:
-                raise
-            reason = error.outcome.reason
-        self.log.warn("clear text to {peer}: {reason}", event="relay_clear_text", peer=str(peer), reason=reason)
-        if len(self._clear_text) >= MAX_CLEAR_TEXT:
-            self._clear_text.clear()
-        self._clear_text[peer.address] = self._reactor.seconds() + CLEAR_TEXT_TIME
-        return await self._open(peer, port, Access("none"))
-
-    async def _open(self, peer: Peer, port: int, access: Access) -> SmtpConnection:
-        connection = SmtpConnection(self._reactor, self._settings, peer)
-        endpoint = TCP6ClientEndpoint if ":" in peer.address else TCP4ClientEndpoint
-        try:
-            await endpoint(self._reactor, peer.address, port, timeout=self._settings.connect_timeout).connect(
-                Factory.forProtocol(lambda: connection)
-            )
-        except (ConnectError, OSError) as error:
-            reason = f"no connection to {peer} port {port}: {error}"
-            raise Unreachable(Delayed(NO_CONNECTION, reason, str(peer), site_wide=True)) from error
-        self._pool.add(connection)
-        await open_session(connection, access, self._hostname, self._tls)
-        self.log.info(
-            "session with {peer}: {tls}", event="relay_session", peer=str(peer), tls=connection.tls or "clear text"
-        )
-        return connection
 
     async def _use(self, connection: SmtpConnection, hops: NextHops, attempt: Attempt) -> bool:
         """Send over a session to all who are pending. False when it was stale: an idle one that was gone already."""
@@ -220,7 +116,7 @@ class RelayAgent:
             reused = False
             if not _settle(attempt, numbers, transaction, broken, connection):
                 break
-        self._pool.give(hops.key, connection)
+        self.sessions.pool.give(hops.key, connection)
         return True
 
 
@@ -253,12 +149,3 @@ def _broken(reason: str, peer: str, transaction: MailTransaction, ours: bool) ->
         return Delayed("4.3.0", reason, peer)
     # In the middle of the content it may be this message that the peer cannot bear: the others need not wait.
     return Delayed("4.4.2", reason, peer, site_wide=not transaction.content_begun)
-
-
-def _site(hosts: Sequence[str]) -> str:
-    return "mx:" + ",".join(sorted(hosts))
-
-
-def _read(path: str) -> str:
-    with open(path, encoding="utf-8") as file:
-        return file.read().strip("\r\n")

@@ -124,7 +124,7 @@ class TlsTests(LoopbackTestCase):
         peer = self.serve()
         agent = self.agent("opportunistic")
         self.assertIsInstance(await self.deliver(agent), Delivered)
-        agent._pool._settings = evolve(agent._settings, max_messages=1)
+        agent.sessions.pool._settings = evolve(agent.sessions.settings, max_messages=1)
         self.assertIsInstance(await self.deliver(agent), Delivered)
         self.assertIsInstance(await self.deliver(agent), Delivered)
         self.assertEqual(

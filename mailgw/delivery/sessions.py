@@ -1,0 +1,150 @@
+"""Sessions with next hops: where a destination leads, and connections to it, new ones and those that are kept."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+
+from attrs import frozen
+from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
+from twisted.internet.error import ConnectError
+from twisted.internet.interfaces import IReactorTCP, IReactorTime
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger
+
+from mailgw.config import schema
+from mailgw.config.endpoints import parse_host
+from mailgw.delivery.attempt import NO_CONNECTION
+from mailgw.delivery.classify import Peer, Unreachable
+from mailgw.delivery.clienttls import ClientTls
+from mailgw.delivery.connection import SmtpConnection
+from mailgw.delivery.mx import MailExchangers
+from mailgw.delivery.opening import Access, open_session
+from mailgw.delivery.pool import ConnectionPool
+from mailgw.dns.interface import Resolver
+from mailgw.operation.threads import Threads
+from mailgw.queue.item import Delayed
+
+# Hosts whose TLS is broken are spoken to in clear text for that long before TLS is tried again.
+CLEAR_TEXT_TIME = 3600.0
+MAX_CLEAR_TEXT = 1000
+PORT = 25
+
+
+class Reactor(IReactorTCP, IReactorTime):
+    """What sessions need of the reactor."""
+
+
+@frozen
+class NextHops:
+    """Where a destination leads: hosts and ports in their order, and how to speak with them.
+
+    Connections are shared among all that has the same `key`.
+    """
+
+    key: tuple[str, Access]
+    hosts: tuple[tuple[str, int], ...]
+
+    @property
+    def access(self) -> Access:
+        return self.key[1]
+
+
+class Sessions:
+    """Opens sessions and keeps them for the next message. Mail and questions about recipients share them."""
+
+    log = Logger()
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        resolver: Resolver,
+        settings: schema.Relay,
+        routes: Mapping[str, schema.Route],
+        hostname: str,
+        threads: Threads,
+        random: random.Random,
+        tls: ClientTls | None = None,
+    ) -> None:
+        self.settings = settings
+        self.exchangers = MailExchangers(resolver, hostname, random)
+        self.pool = ConnectionPool(settings)
+        self._reactor = reactor
+        self._routes = routes
+        self._hostname = hostname
+        self._threads = threads
+        self._tls = tls or ClientTls()
+        self._by_route: dict[str, tuple[schema.Route, NextHops]] = {}
+        self._clear_text: dict[str, float] = {}
+
+    async def next_hops(self, target: str) -> NextHops:
+        """Find out where `mx:DOMAIN` or `route:NAME` leads. Raises Unreachable."""
+        kind, _, name = target.partition(":")
+        if kind == "mx":
+            names = await self.exchangers.hosts(name)
+            return NextHops((site_of(names), Access()), tuple((host, self.settings.port) for host in names))
+        route = self._routes.get(name)
+        if kind != "route" or route is None:
+            reason = f"there is no [routes.{name}] in the configuration, which mail in the queue wants"
+            raise Unreachable(Delayed("4.3.5", reason, site_wide=True))
+        known = self._by_route.get(name)
+        if known and known[0] is route:
+            return known[1]
+        if not route.hosts:
+            raise Unreachable(Delayed("4.3.5", f"[routes.{name}] has no hosts", site_wide=True))
+        password = await self._password(route) if route.username else ""
+        hosts = tuple(parse_host(host, PORT) for host in route.hosts)
+        hops = NextHops((target, Access(route.tls, route.username, password)), hosts)
+        self._by_route[name] = (route, hops)
+        return hops
+
+    async def _password(self, route: schema.Route) -> str:
+        try:
+            return await self._threads.run(_read, route.password_file)
+        except (OSError, UnicodeDecodeError) as error:
+            reason = f"the password file of the route cannot be read: {error}"
+            raise Unreachable(Delayed("4.3.5", reason, site_wide=True)) from error
+
+    async def connect(self, peer: Peer, port: int, access: Access) -> SmtpConnection:
+        """Open a session; in clear text when TLS was optional and is broken there. Raises Unreachable."""
+        opportunistic = access.tls == "opportunistic"
+        if opportunistic and self._clear_text.get(peer.address, 0.0) > self._reactor.seconds():
+            return await self._open(peer, port, Access("none"))
+        try:
+            return await self._open(peer, port, access)
+        except Unreachable as error:
+            if not error.handshake or not opportunistic or access.username:
+                raise
+            reason = error.outcome.reason
+        self.log.warn("clear text to {peer}: {reason}", event="relay_clear_text", peer=str(peer), reason=reason)
+        if len(self._clear_text) >= MAX_CLEAR_TEXT:
+            self._clear_text.clear()
+        self._clear_text[peer.address] = self._reactor.seconds() + CLEAR_TEXT_TIME
+        return await self._open(peer, port, Access("none"))
+
+    async def _open(self, peer: Peer, port: int, access: Access) -> SmtpConnection:
+        connection = SmtpConnection(self._reactor, self.settings, peer)
+        endpoint = TCP6ClientEndpoint if ":" in peer.address else TCP4ClientEndpoint
+        try:
+            await endpoint(self._reactor, peer.address, port, timeout=self.settings.connect_timeout).connect(
+                Factory.forProtocol(lambda: connection)
+            )
+        except (ConnectError, OSError) as error:
+            reason = f"no connection to {peer} port {port}: {error}"
+            raise Unreachable(Delayed(NO_CONNECTION, reason, str(peer), site_wide=True)) from error
+        self.pool.add(connection)
+        await open_session(connection, access, self._hostname, self._tls)
+        self.log.info(
+            "session with {peer}: {tls}", event="relay_session", peer=str(peer), tls=connection.tls or "clear text"
+        )
+        return connection
+
+
+def site_of(hosts: Sequence[str]) -> str:
+    """Name the site of a domain by its MX hosts, so that all domains of a provider share it."""
+    return "mx:" + ",".join(sorted(hosts))
+
+
+def _read(path: str) -> str:
+    with open(path, encoding="utf-8") as file:
+        return file.read().strip("\r\n")
