@@ -13,7 +13,6 @@ from zope.interface import implementer
 from mailgw.config.schema import Log
 
 _OWN = frozenset({"event", "format", "message", "time", "system", "isError", "failure", "why"})
-_TEXT_ESCAPES = str.maketrans({"\n": "\\n", "\r": "\\r"})
 
 
 @implementer(ILogObserver)
@@ -66,8 +65,15 @@ def _message(event: LogEvent) -> str:
 
 
 def _text_line(event: LogEvent, level: str) -> str:
-    # A newline in a value must not make a second line that looks like an event of its own.
-    return f"{_timestamp(event)} {level} {_message(event).translate(_TEXT_ESCAPES)}\n"
+    return f"{_timestamp(event)} {level} {_one_line(_message(event))}\n"
+
+
+def _one_line(text: str) -> str:
+    """Escape what is not printable: a newline in a value must not make a line that looks like an event of its own,
+    and no peer writes to the terminal that shows the log."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def _json_line(event: LogEvent, level: str) -> str:
