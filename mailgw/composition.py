@@ -35,9 +35,12 @@ from mailgw.queue.scheduler import Scheduler
 from mailgw.queue.sqlite import SqliteStore
 from mailgw.reception.acceptance import Acceptance, TraceSettings
 from mailgw.reception.credentials import UserFile
+from mailgw.reception.guard import Guard
+from mailgw.reception.history import MemoryHistory
 from mailgw.reception.intake import IntakeSettings
-from mailgw.reception.limits import SessionCount
 from mailgw.reception.listener import ListenerFactory, Sessions
+from mailgw.reception.networks import Networks
+from mailgw.reception.rates import Rates
 from mailgw.reception.session import SessionSettings
 from mailgw.routing.current import CurrentRouter, routing_files
 from mailgw.routing.load import load_router
@@ -171,6 +174,7 @@ def _bindings(
     settings = etc.settings
     options = tls.server_options(settings.tls)
     authserv_id = settings.trace.authserv_id or settings.hostname
+    guard = Guard(settings.limits, Rates(settings.rates), Networks(settings.own_networks), MemoryHistory(clock), clock)
     acceptance = Acceptance(
         judge,
         store,
@@ -178,6 +182,7 @@ def _bindings(
         settings.limits,
         settings.queue,
         TraceSettings(settings.hostname, authserv_id, settings.trace.spam_fields),
+        guard,
         clock,
     )
     intake_settings = IntakeSettings(
@@ -189,9 +194,9 @@ def _bindings(
         timeouts=settings.timeouts,
         new_id=make_id,
         postmaster_domain=next(iter(settings.domains), settings.hostname),
+        guard=guard,
     )
     authenticator = UserFile(settings.routing.users_file, threads, clock)
-    count = SessionCount(settings.limits)
     bindings = []
     for name, listener in settings.listeners.items():
         session_settings = SessionSettings(
@@ -201,8 +206,9 @@ def _bindings(
             options if listener.tls != "none" else None,
             listener.tls == "implicit",
             authenticator,
+            guard,
         )
-        factory = ListenerFactory(listener, session_settings, intake_settings, count, sessions, clock, make_id)
+        factory = ListenerFactory(listener, session_settings, intake_settings, sessions, clock, make_id)
         for text in listener.addresses:
             address, port = parse_address(text)
             bindings.append(Binding(name, address, port, factory))

@@ -18,6 +18,7 @@ from mailgw.mail.verdict import Verdict
 from mailgw.queue.item import Delivery, Destination, QueuedMessage
 from mailgw.queue.store import Entry, QueueStore
 from mailgw.reception import trace
+from mailgw.reception.guard import Guard
 from mailgw.routing.interface import Routed, Target
 from mailgw.senderauth.results import authentication_results, forged
 from mailgw.verdict.judge import Early, Judge
@@ -45,6 +46,7 @@ class Acceptance:
         limits: Limits,
         queue: Queue,
         trace_settings: TraceSettings,
+        guard: Guard,
         clock: IReactorTime,
     ) -> None:
         self._judge = judge
@@ -53,6 +55,7 @@ class Acceptance:
         self._limits = limits
         self._queue = queue
         self._trace = trace_settings
+        self._guard = guard
         self._clock = clock
 
     async def accept(
@@ -66,9 +69,13 @@ class Acceptance:
         assert message is not None
         refusal = self._out_of_bounds(message)
         if refusal is not None:
+            self._guard.outcome(transaction.client, False)
             self._log_refused(transaction, refusal, None)
             return refusal, False
         verdict = await self._judge.judge(transaction, early)
+        # Where we defer it is no fault of the host's, and no credit either.
+        if verdict.action != "defer":
+            self._guard.outcome(transaction.client, verdict.action == "inbox")
         if verdict.reply is not None:
             self._log_refused(transaction, verdict.reply, verdict)
             return verdict.reply, False

@@ -16,6 +16,7 @@ from mailgw.mail.reply import Reply
 from mailgw.mail.transaction import Client, Transaction
 from mailgw.queue.store import ContentWriter, QueueStore
 from mailgw.reception.acceptance import Acceptance
+from mailgw.reception.guard import Guard
 from mailgw.reception.link import Link, LinkEnded
 from mailgw.routing.interface import Routed, Router, Unknown
 from mailgw.smtp import events
@@ -39,6 +40,7 @@ class IntakeSettings:
     timeouts: Timeouts
     new_id: Callable[[], str]
     postmaster_domain: str
+    guard: Guard
 
 
 class Intake:
@@ -79,6 +81,10 @@ class Intake:
         mailbox = event.forward_path
         if not mailbox.domain:
             mailbox = Mailbox(mailbox.local_part, self._settings.postmaster_domain)
+        assert self._envelope is not None  # the core answers 503 otherwise
+        refusal = self._settings.guard.recipient(self.client, self._envelope.reverse_path, mailbox)
+        if refusal is not None:
+            return refusal
         routed = self._settings.router.resolve(mailbox)
         if isinstance(routed, Unknown):
             reason = routed.reason

@@ -30,6 +30,8 @@ class LinkEnded(Exception):
 _TIMED_OUT = Reply(421, "4.4.2", ("Timed out waiting for you, closing the connection",), close=True)
 _SESSION_TOO_LONG = Reply(421, "4.4.2", ("The session has lasted too long, closing the connection",), close=True)
 _SHUTTING_DOWN = Reply(421, "4.3.2", ("Shutting down, please try again later",), close=True)
+_CLOSING = 10.0
+"""Seconds that a peer has to read the last reply."""
 
 
 @implementer(IHandshakeListener)
@@ -55,7 +57,8 @@ class Link(Protocol):
         self._waiter: Deferred[None] | None = None
         self._handshake: Deferred[None] | None = None
         self._timer: IDelayedCall | None = None
-        self._limit = timeouts.command
+        self._patience = 0.0
+        self._deadline = 0.0
         self._paused = False
         self._stopping = False
         self._ended: LinkEnded | None = None
@@ -64,13 +67,16 @@ class Link(Protocol):
     # What the session uses
 
     async def next_event(self, limit: float) -> Event:
-        """Wait for the client's next event, `limit` seconds at most for its next bytes. Raises LinkEnded."""
+        """Wait for the client's next event, `limit` seconds at most: who sends a command octet by octet does not
+        get more time for it. Raises LinkEnded."""
+        self._patience = limit
+        self._deadline = 0.0
         while (event := self._connection.next_event()) is None:
             if self._ended is not None:
                 raise self._ended
             if self._stopping and not self.in_transaction:
                 raise LinkEnded("shutdown", _SHUTTING_DOWN)
-            await self._wait(limit)
+            await self._wait()
         return event
 
     def send(self, reply: Reply) -> None:
@@ -104,8 +110,7 @@ class Link(Protocol):
             self._resume()
             self.tcp.loseConnection()
             # A peer that does not read keeps the connection half open; do not wait for it for ever.
-            self._limit = 10.0
-            self._timer = self._clock.callLater(self._limit, self._abort)
+            self._timer = self._clock.callLater(_CLOSING, self._abort)
 
     # What the listener uses
 
@@ -114,6 +119,14 @@ class Link(Protocol):
         self._stopping = True
         if not self.in_transaction:
             self._wake(LinkEnded("shutdown", _SHUTTING_DOWN))
+
+    def hurry(self, limit: float) -> None:
+        """Under load: who is to say a command has `limit` seconds for it, from when its turn came. Content has a limit
+        of its own, and keeps it."""
+        if self._waiter is not None and limit < self._patience == self._timeouts.command:
+            self._deadline += limit - self._patience
+            self._patience = limit
+            self._set_timer(max(0.0, min(self._deadline, self._ends_at) - self._clock.seconds()))
 
     def abort(self) -> None:
         self._abort()
@@ -153,10 +166,13 @@ class Link(Protocol):
 
     # Waiting
 
-    async def _wait(self, limit: float) -> None:
+    async def _wait(self) -> None:
         waiter: Deferred[None] = Deferred()
         self._waiter = waiter
-        self._set_timer(min(limit, max(0.0, self._ends_at - self._clock.seconds())))
+        now = self._clock.seconds()
+        if not self._deadline:
+            self._deadline = now + self._patience
+        self._set_timer(max(0.0, min(self._deadline, self._ends_at) - now))
         self._resume()
         await waiter
 
@@ -176,7 +192,6 @@ class Link(Protocol):
 
     def _set_timer(self, limit: float) -> None:
         # One timer a session, moved forward: cheaper than a new one for each command.
-        self._limit = limit
         if self._timer is None or not self._timer.active():
             self._timer = self._clock.callLater(limit, self._timed_out)
         else:

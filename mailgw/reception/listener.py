@@ -12,15 +12,13 @@ from twisted.internet.protocol import ServerFactory
 from twisted.logger import Logger
 
 from mailgw.config.schema import Limits, Listener
-from mailgw.mail.reply import Reply
 from mailgw.mail.transaction import Client
 from mailgw.reception.intake import Intake, IntakeSettings
-from mailgw.reception.limits import SessionCount
 from mailgw.reception.link import Link
 from mailgw.reception.session import Session, SessionSettings
 from mailgw.smtp.server import Extensions, ServerConnection, ServerLimits
 
-_FULL = Reply(421, "4.3.2", ("Too many connections, please try again later",), close=True)
+_HURRY_INTERVAL = 1.0
 
 
 @define
@@ -28,6 +26,7 @@ class Sessions:
     """The sessions that run now, so that a shutdown can ask them to end and wait for it."""
 
     _running: dict[Link, Deferred[None]] = field(factory=dict)
+    _hurried: float = float("-inf")
 
     def add(self, link: Link, done: Deferred[None]) -> None:
         self._running[link] = done
@@ -37,6 +36,14 @@ class Sessions:
 
     def __len__(self) -> int:
         return len(self._running)
+
+    def hurry(self, limit: float, now: float) -> None:
+        """Under load: give idle sessions `limit` seconds from the beginning of their silence. Once a second at most:
+        who comes and goes must not make us look at all of them each time."""
+        if not self._hurried <= now < self._hurried + _HURRY_INTERVAL:
+            self._hurried = now
+            for link in self._running:
+                link.hurry(limit)
 
     async def stop(self, clock: IReactorTime, grace: float) -> None:
         """Ask all to end; cut those off that have not after `grace` seconds."""
@@ -78,7 +85,6 @@ class ListenerFactory(ServerFactory):
         listener: Listener,
         session_settings: SessionSettings,
         intake_settings: IntakeSettings,
-        count: SessionCount,
         sessions: Sessions,
         clock: IReactorTime,
         new_id: Callable[[], str],
@@ -86,7 +92,7 @@ class ListenerFactory(ServerFactory):
         self._listener = listener
         self._session_settings = session_settings
         self._intake_settings = intake_settings
-        self._count = count
+        self._guard = session_settings.guard
         self._sessions = sessions
         self._clock = clock
         self._new_id = new_id
@@ -116,10 +122,12 @@ class ListenerFactory(ServerFactory):
             port=peer.port,
             local=f"{plain_address(host.host)}:{host.port}",
         )
-        if not self._count.enter(client.service):
-            self.log.warn("too many connections, refused {address}", event="connection_refused", address=client.address)
+        refusal = self._guard.admit(client)
+        if self._guard.under_load:
+            self._sessions.hurry(self._session_settings.timeouts.command_under_load, self._clock.seconds())
+        if refusal is not None:
             if not self._session_settings.implicit_tls:
-                link.send(_FULL)
+                link.send(refusal)
             link.close()
             return
         self.log.debug(
@@ -137,7 +145,7 @@ class ListenerFactory(ServerFactory):
 
     def _ended(self, result: Any, link: Link, client: Client) -> None:
         self._sessions.remove(link)
-        self._count.leave(client.service)
+        self._guard.leave(client)
 
 
 def server_limits(limits: Limits) -> ServerLimits:

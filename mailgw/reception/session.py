@@ -16,6 +16,7 @@ from mailgw.mail.reply import Refuse, Reply, StorageFull, TemporaryFailure
 from mailgw.mail.transaction import Client
 from mailgw.reception.authentication import authenticate
 from mailgw.reception.credentials import Authenticator
+from mailgw.reception.guard import Guard
 from mailgw.reception.intake import Intake
 from mailgw.reception.limits import ErrorCount
 from mailgw.reception.link import Link, LinkEnded
@@ -44,6 +45,7 @@ class SessionSettings:
     tls_options: CertificateOptions | None
     implicit_tls: bool
     authenticator: Authenticator
+    guard: Guard
 
 
 class Session:
@@ -68,30 +70,16 @@ class Session:
         self._intake = intake
         self._clock = clock
         self._count = ErrorCount(settings.limits)
-        self._handlers: dict[type[Event], Callable[..., Awaitable[Reply | None]]] = {
-            events.Mail: self.mail,
-            events.Rcpt: self.rcpt,
-            events.Data: self.data,
-            events.Hello: self.hello,
-            events.Quit: self.quit,
-            events.Rset: self.rset,
-            events.Noop: self.noop,
-            events.Vrfy: self.vrfy,
-            events.Help: self.help,
-            events.StartTls: self.starttls,
-            events.Auth: self.auth,
-            events.Invalid: self.invalid,
-        }
 
     async def run(self) -> None:
         """Talk until QUIT, an error that closes, or the end of the connection."""
         reason = "quit"
         try:
             if self._settings.implicit_tls:
-                await self._start_tls()
+                await self._implicit_tls()
             self._link.send(Reply(220, "", (f"{self._settings.hostname} ESMTP mailgw",)))
             while True:
-                reply = await self._respond(await self._link.next_event(self._settings.timeouts.command))
+                reply = await self._respond(await self._link.next_event(self._patience))
                 if reply is not None and reply.close:
                     reason = str(reply)
                     break
@@ -111,7 +99,7 @@ class Session:
     async def _respond(self, event: Event) -> Reply | None:
         """Answer one event; every failure becomes a reply here."""
         try:
-            reply = await self._handlers[type(event)](event)
+            reply = await _HANDLERS[type(event)](self, event)
         except Refuse as refuse:
             reply = refuse.reply
         except TemporaryFailure as failure:
@@ -136,6 +124,7 @@ class Session:
         """Slow down a client that errs, and end the session of one that errs too much (features 4.3)."""
         exhausted = self._count.exhausted
         if exhausted:
+            self._settings.guard.outcome(self.client, False)
             self.log.info(
                 "{exhausted} in {session} from {address}", event="session_exhausted", exhausted=exhausted, **self._ids()
             )
@@ -143,6 +132,12 @@ class Session:
         if self._count.delay:
             await deferLater(self._clock, self._count.delay)
         return reply
+
+    @property
+    def _patience(self) -> float:
+        """Seconds that the client has for its next command."""
+        timeouts = self._settings.timeouts
+        return timeouts.command_under_load if self._settings.guard.under_load else timeouts.command
 
     def _ids(self) -> dict[str, str]:
         return {"session": self.client.session_id, "address": self.client.address, "service": self.client.service}
@@ -163,7 +158,8 @@ class Session:
         self._count.transactions += 1
         if self._count.transactions > self._settings.limits.transactions:
             return Reply(421, "4.7.0", ("Too many messages in one session, please connect again",), close=True)
-        return self._intake.mail(event)
+        refusal = self._settings.guard.message(self.client, event.reverse_path)
+        return refusal or self._intake.mail(event)
 
     async def rcpt(self, event: events.Rcpt) -> Reply:
         reply = self._intake.rcpt(event)
@@ -197,15 +193,23 @@ class Session:
         return event.reply
 
     async def starttls(self, event: events.StartTls) -> Reply | None:
+        refusal = self._settings.guard.handshake(self.client)
+        if refusal is not None:
+            return refusal
         self._link.send(_GO_AHEAD)
         await self._start_tls()
         return None
 
     async def auth(self, event: events.Auth) -> Reply:
-        identity = await authenticate(event, self._link, self._settings.authenticator, self._settings.timeouts.command)
+        guard = self._settings.guard
+        refusal = guard.login(self.client)
+        if refusal is not None:
+            return refusal
+        identity = await authenticate(event, self._link, self._settings.authenticator, self._patience)
         if isinstance(identity, Reply):
             if identity.code == 535:
                 self._count.auth_failures += 1
+                guard.login_failed(self.client)
                 self.log.info("authentication failed from {address}", event="auth_failed", **self._ids())
             return identity
         self._update(evolve(self.client, identity=identity))
@@ -213,6 +217,12 @@ class Session:
         return Reply(235, "2.7.0", ("Authentication succeeded",))
 
     # TLS
+
+    async def _implicit_tls(self) -> None:
+        # Before TLS there is no way to say why: the connection is closed.
+        if self._settings.guard.handshake(self.client) is not None:
+            raise LinkEnded("too many TLS handshakes")
+        await self._start_tls()
 
     async def _start_tls(self) -> None:
         assert self._settings.tls_options is not None  # the configuration's checks see to it
@@ -224,3 +234,19 @@ class Session:
     def _update(self, client: Client) -> None:
         self.client = client
         self._intake.client = client
+
+
+_HANDLERS: dict[type[Event], Callable[..., Awaitable[Reply | None]]] = {
+    events.Mail: Session.mail,
+    events.Rcpt: Session.rcpt,
+    events.Data: Session.data,
+    events.Hello: Session.hello,
+    events.Quit: Session.quit,
+    events.Rset: Session.rset,
+    events.Noop: Session.noop,
+    events.Vrfy: Session.vrfy,
+    events.Help: Session.help,
+    events.StartTls: Session.starttls,
+    events.Auth: Session.auth,
+    events.Invalid: Session.invalid,
+}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
+from attrs import evolve
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransportWithDisconnection
 
-from mailgw.config.schema import Limits, Listener, Queue, Timeouts
+from mailgw.config.schema import DEFAULT_RATES, Limits, Listener, Queue, Rate, Timeouts
 from mailgw.mail.address import Mailbox
 from mailgw.mail.transaction import Client, Transaction
 from mailgw.mail.verdict import Verdict
@@ -15,13 +18,18 @@ from mailgw.queue.item import Destination
 from mailgw.queue.memory import MemoryStore
 from mailgw.queue.store import Entry
 from mailgw.reception.acceptance import Acceptance, TraceSettings
+from mailgw.reception.guard import Guard
+from mailgw.reception.history import MemoryHistory
 from mailgw.reception.intake import IntakeSettings
-from mailgw.reception.limits import SessionCount
 from mailgw.reception.link import Link
 from mailgw.reception.listener import ListenerFactory, Sessions
+from mailgw.reception.networks import Networks
+from mailgw.reception.rates import Rates
 from mailgw.reception.session import SessionSettings
 from mailgw.routing.interface import Routed, Target, Unknown
 
+# Tests of something else are not to run into a rate.
+NO_RATES = {name: evolve(rate, limit=0) for name, rate in DEFAULT_RATES.items()}
 INBOX = Verdict("inbox", 0.0, (), "nothing against it")
 
 
@@ -96,6 +104,8 @@ class Server:
         limits: Limits | None = None,
         timeouts: Timeouts | None = None,
         store: MemoryStore | None = None,
+        rates: Mapping[str, Rate] = NO_RATES,
+        own_networks: Sequence[str] = (),
     ) -> None:
         self.clock = Clock()
         self.clock.advance(1_700_000_000)
@@ -107,6 +117,7 @@ class Server:
         limits = limits or Limits()
         timeouts = timeouts or Timeouts()
         self._ids = iter(range(10**6))
+        self.guard = Guard(limits, Rates(rates), Networks(own_networks), MemoryHistory(self.clock), self.clock)
         acceptance = Acceptance(
             self.judge,  # type: ignore[arg-type]
             self.store,
@@ -114,6 +125,7 @@ class Server:
             limits,
             Queue(),
             TraceSettings("mx.ours.example", "mx.ours.example", True),
+            self.guard,
             self.clock,
         )
         intake_settings = IntakeSettings(
@@ -125,13 +137,15 @@ class Server:
             timeouts=timeouts,
             new_id=self.new_id,
             postmaster_domain="ours.example",
+            guard=self.guard,
         )
-        session_settings = SessionSettings("mx.ours.example", limits, timeouts, None, False, self.authenticator)
+        session_settings = SessionSettings(
+            "mx.ours.example", limits, timeouts, None, False, self.authenticator, self.guard
+        )
         self.factory = ListenerFactory(
             Listener(kind=kind, tls="none"),  # type: ignore[arg-type]
             session_settings,
             intake_settings,
-            SessionCount(limits),
             self.sessions,
             self.clock,
             self.new_id,
@@ -180,4 +194,3 @@ class Peer:
 def codes(replies: str) -> list[str]:
     """The codes of the replies, one for each."""
     return [line[:3] for line in replies.splitlines() if line[3:4] == " "]
-
