@@ -129,6 +129,9 @@ class Timeouts:
     handshake: float = _key("For a TLS handshake.", 30.0)
     session: float = _key("For a whole session.", 3600.0)
     check: float = _key("For all checks of one message; when they take longer, the client gets 451.", 60.0)
+    call_ahead: float = _key(
+        "For a next hop to say whether it takes a recipient; when it takes longer, the client gets 451.", 30.0
+    )
     shutdown: float = _key("For transactions to end after SIGTERM.", 10.0)
 
 
@@ -153,14 +156,20 @@ class Domain:
         "maildir",
     )
     catch_all: str = _key("Address that gets what is for nobody else in the domain. Empty: it is refused.", "")
-    recipients_command: tuple[str, ...] = _key(
-        "For a domain with a route: a program and its arguments that prints them, run again now and then.", ()
-    )
-    call_ahead: bool = _key("For a domain with a route: ask the next hop whether it takes a recipient.", False)
     recipients_file: str = _key(
-        "For a domain with a route: a file of its known recipients, one address a line. Empty: any is taken.",
+        "For a domain with a route: a file of its known recipients, one address a line. Without this and the next two "
+        "keys any is taken.",
         "",
         path=True,
+    )
+    recipients_command: tuple[str, ...] = _key(
+        "Or a program and its arguments that prints them, run without a shell at the start and then every "
+        "`recipients_interval`. When it fails its last list stays.",
+        (),
+    )
+    recipients_interval: float = _key("Time between two runs of recipients_command.", 300.0)
+    call_ahead: bool = _key(
+        "Or ask the next hop at RCPT whether it takes a recipient. A yes is kept for hours, a no for minutes.", False
     )
 
 
@@ -186,7 +195,8 @@ class Maildir:
 class Route:
     """A next hop."""
 
-    hosts: tuple[str, ...] = _key("HOST or HOST:PORT (port 25 when left out), tried in this order.", ())
+    hosts: tuple[str, ...] = _key("HOST or HOST:PORT (when left out: port 25, for LMTP 24), tried in this order.", ())
+    protocol: Literal["smtp", "lmtp"] = _key("`smtp`, or `lmtp` (RFC 2033): to a mail store such as Dovecot.", "smtp")
     tls: Literal["none", "opportunistic", "required", "verified", "implicit"] = _key(
         "`opportunistic` takes TLS where it is offered, `required` fails without, `verified` also wants a valid "
         "certificate for the host name, `implicit` is verified TLS from the first byte.",

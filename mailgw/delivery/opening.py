@@ -23,9 +23,10 @@ class Access:
     tls: TlsPolicy = "opportunistic"
     username: str = ""
     password: str = ""
+    lmtp: bool = False
 
     def __repr__(self) -> str:
-        return f"Access(tls={self.tls!r}, username={self.username!r})"
+        return f"Access(tls={self.tls!r}, username={self.username!r}, lmtp={self.lmtp!r})"
 
 
 async def open_session(connection: SmtpConnection, access: Access, hostname: str, tls: ClientTls) -> None:
@@ -36,7 +37,7 @@ async def open_session(connection: SmtpConnection, access: Access, hostname: str
         greeting = await connection.greeting()
         if greeting.code != 220:
             raise Unreachable(greeting_refused(greeting, str(connection.peer)))
-        await _hello(connection, hostname)
+        await _hello(connection, access, hostname)
         if access.tls not in ("none", "implicit"):
             await _start_tls(connection, access, hostname, tls)
         if access.username:
@@ -48,12 +49,15 @@ async def open_session(connection: SmtpConnection, access: Access, hostname: str
         raise
 
 
-async def _hello(connection: SmtpConnection, hostname: str) -> None:
-    reply = await connection.command(command(f"EHLO {hostname}"), "EHLO")
+async def _hello(connection: SmtpConnection, access: Access, hostname: str) -> None:
+    verb = "LHLO" if access.lmtp else "EHLO"  # RFC 2033 4.1
+    reply = await connection.command(command(f"{verb} {hostname}"), verb)
     if reply.code < 300:
         connection.capabilities = Capabilities.parse(reply)
         return
-    if reply.permanent and reply.code not in (521, 554):  # RFC 5321 3.2: an old server, without extensions
+    if (
+        reply.permanent and reply.code not in (521, 554) and not access.lmtp
+    ):  # RFC 5321 3.2: an old server, without extensions
         reply = await connection.command(command(f"HELO {hostname}"), "HELO")
         if reply.code < 300:
             return
@@ -71,7 +75,7 @@ async def _start_tls(connection: SmtpConnection, access: Access, hostname: str, 
             raise _insecure(connection, "it refused STARTTLS, which the route wants", reply)
         return  # RFC 3207 4.1 lets the client go on
     await _handshake(connection, access, tls)
-    await _hello(connection, hostname)
+    await _hello(connection, access, hostname)
 
 
 async def _handshake(connection: SmtpConnection, access: Access, tls: ClientTls) -> None:

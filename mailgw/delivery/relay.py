@@ -109,6 +109,7 @@ class RelayAgent:
                 [attempt.rcpt_command(number, offered) for number in numbers],
                 pipelining=offered.pipelining,
                 reset=connection.needs_reset,
+                lmtp=hops.access.lmtp,
             )
             broken = await connection.transact(transaction, attempt.message.message, self._threads)
             if reused and not transaction.heard:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 
-from attrs import frozen
+from attrs import evolve, frozen
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import IReactorTCP, IReactorTime
@@ -29,6 +29,7 @@ from mailgw.queue.item import Delayed
 CLEAR_TEXT_TIME = 3600.0
 MAX_CLEAR_TEXT = 1000
 PORT = 25
+LMTP_PORT = 24
 
 
 class Reactor(IReactorTCP, IReactorTime):
@@ -93,8 +94,9 @@ class Sessions:
         if not route.hosts:
             raise Unreachable(Delayed("4.3.5", f"[routes.{name}] has no hosts", site_wide=True))
         password = await self._password(route) if route.username else ""
-        hosts = tuple(parse_host(host, PORT) for host in route.hosts)
-        hops = NextHops((target, Access(route.tls, route.username, password)), hosts)
+        lmtp = route.protocol == "lmtp"
+        hosts = tuple(parse_host(host, LMTP_PORT if lmtp else PORT) for host in route.hosts)
+        hops = NextHops((target, Access(route.tls, route.username, password, lmtp)), hosts)
         self._by_route[name] = (route, hops)
         return hops
 
@@ -109,7 +111,7 @@ class Sessions:
         """Open a session; in clear text when TLS was optional and is broken there. Raises Unreachable."""
         opportunistic = access.tls == "opportunistic"
         if opportunistic and self._clear_text.get(peer.address, 0.0) > self._reactor.seconds():
-            return await self._open(peer, port, Access("none"))
+            return await self._open(peer, port, evolve(access, tls="none"))
         try:
             return await self._open(peer, port, access)
         except Unreachable as error:
@@ -120,7 +122,7 @@ class Sessions:
         if len(self._clear_text) >= MAX_CLEAR_TEXT:
             self._clear_text.clear()
         self._clear_text[peer.address] = self._reactor.seconds() + CLEAR_TEXT_TIME
-        return await self._open(peer, port, Access("none"))
+        return await self._open(peer, port, evolve(access, tls="none"))
 
     async def _open(self, peer: Peer, port: int, access: Access) -> SmtpConnection:
         connection = SmtpConnection(self._reactor, self.settings, peer)

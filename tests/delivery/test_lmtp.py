@@ -1,0 +1,52 @@
+"""Delivery to a route that speaks LMTP (RFC 2033)."""
+
+from __future__ import annotations
+
+from mailgw.config import schema
+from mailgw.queue.item import Delayed, Delivered, Failed
+from tests.delivery.peers import EHLO, HANG_UP, deliveries, queued
+from tests.delivery.test_relay import HOP, RelayTestCase
+
+THREE = ["a@example.org", "b@example.org", "c@example.org"]
+
+
+class LmtpTests(RelayTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.routes["store"] = schema.Route(hosts=(HOP,), protocol="lmtp")
+
+    def test_each_recipient_has_its_own_outcome(self) -> None:
+        peer = self.peer(LHLO=EHLO, end=b"250 2.0.0 saved\r\n552 5.2.2 mailbox full\r\n451 4.3.0 disk\r\n")
+        saved, full, disk = self.deliver(queued(), deliveries("route:store", THREE))
+        self.assertIsInstance(saved, Delivered)
+        self.assertIsInstance(full, Failed)
+        self.assertEqual(full.status, "5.2.2")
+        self.assertIsInstance(disk, Delayed)
+        self.assertEqual(peer.sessions[0][0], "LHLO gw.example.org")
+        self.assertEqual(self.network.ports[HOP], 24)
+
+    def test_the_session_is_used_again(self) -> None:
+        peer = self.peer(LHLO=EHLO, end=b"250 2.0.0 saved\r\n")
+        for _ in range(2):
+            (outcome,) = self.deliver(queued(), deliveries("route:store"))
+            self.assertIsInstance(outcome, Delivered)
+        self.assertEqual(len(peer.sessions), 1)
+
+    def test_what_was_saved_before_the_session_broke_is_not_sent_again(self) -> None:
+        peer = self.peer(LHLO=EHLO, end=b"250 2.0.0 saved\r\n421 4.3.2 going down\r\n")
+        saved, down = self.deliver(queued(), deliveries("route:store", THREE[:2]))
+        self.assertIsInstance(saved, Delivered)
+        self.assertIsInstance(down, Delayed)
+        self.assertEqual(len(peer.contents), 1)
+
+    def test_smtp_is_no_way_out(self) -> None:
+        """A host that does not know LHLO is not greeted with HELO: it would give one reply for all."""
+        peer = self.peer(LHLO=b"500 5.5.1 unknown\r\n")
+        (outcome,) = self.deliver(queued(), deliveries("route:store"))
+        self.assertIsInstance(outcome, Delayed)
+        self.assertNotIn("HELO gw.example.org", [command for session in peer.sessions for command in session])
+
+    def test_hangs_up_after_the_content(self) -> None:
+        self.peer(LHLO=EHLO, end=HANG_UP)
+        (outcome,) = self.deliver(queued(), deliveries("route:store"))
+        self.assertIsInstance(outcome, Delayed)
