@@ -118,6 +118,20 @@ class AuthResponse:
 
 
 @frozen
+class Xclient:
+    """XCLIENT: what a trusted proxy says of its client; None for what it does not say, or does not know. Reply 220
+    brings the connection to its beginning: EHLO has to come again."""
+
+    name: str | None = None
+    address: str | None = None
+    port: int | None = None
+    protocol: str | None = None
+    helo: str | None = None
+    local_address: str | None = None
+    local_port: int | None = None
+
+
+@frozen
 class Invalid:
     """Something that the core refuses by itself: `reply` is to be sent as it is. `reason` is a short word for the log
     (`unknown_command`, `bad_sequence`, ...); neither holds anything of an AUTH line."""
@@ -141,5 +155,6 @@ Event = (
     | StartTls
     | Auth
     | AuthResponse
+    | Xclient
     | Invalid
 )

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from attrs import frozen
 
+XCLIENT = "XCLIENT NAME ADDR PORT PROTO HELO DESTADDR DESTPORT"
+"""LOGIN is not among them: it would let whoever has an address in the networks of proxies be any user without a
+password. Users say AUTH."""
+
 
 @frozen
 class Extensions:
@@ -12,7 +16,7 @@ class Extensions:
     `size` is the limit announced with SIZE in octets (RFC 1870), 0 for SIZE without a limit, None for no SIZE at all.
     `auth` holds the SASL mechanisms in the order of preference; they are offered under TLS only (RFC 4954 4).
     `dsn` (RFC 3461) makes RET, ENVID, NOTIFY and ORCPT known parameters; `requiretls` (RFC 8689) is offered under TLS
-    only.
+    only; `xclient` (Postfix's XCLIENT_README) is for trusted proxies only.
     """
 
     size: int | None = None
@@ -24,6 +28,7 @@ class Extensions:
     auth: tuple[str, ...] = ()
     dsn: bool = False
     requiretls: bool = False
+    xclient: bool = False
 
     def keywords(self, *, tls: bool, authenticated: bool) -> list[str]:
         """Give the lines of the reply to EHLO that hold now: no STARTTLS under TLS (RFC 3207 4.2), AUTH only there,
@@ -47,6 +52,8 @@ class Extensions:
             lines.append("DSN")
         if self.requiretls and tls:  # RFC 8689 4.1
             lines.append("REQUIRETLS")
+        if self.xclient:
+            lines.append(XCLIENT)
         return lines
 
 

@@ -24,6 +24,9 @@ EMPTY_LINE = invalid(500, "5.5.2", "Empty line: a command was expected", "empty_
 UNKNOWN_COMMAND = invalid(500, "5.5.1", "Unknown command", "unknown_command")
 # A web browser or script was pointed at us (cross-protocol scripting): what follows is no SMTP either.
 NOT_SMTP = invalid(500, "5.5.1", "This is SMTP, not HTTP", "not_smtp", close=True)
+# Who may say whom a connection is from decides about relaying and limits: only configured networks may.
+PROXY_NOT_ALLOWED = invalid(550, "5.7.0", "No PROXY header is taken from you", "proxy", close=True)
+XCLIENT_NOT_ALLOWED = invalid(550, "5.7.0", "XCLIENT is not taken from you", "xclient")
 NOT_IMPLEMENTED = invalid(502, "5.5.1", "Command not implemented", "not_implemented")
 NO_ARGUMENT_ALLOWED = invalid(501, "5.5.4", "This command takes no argument", "argument")
 VRFY_WANTS_ARGUMENT = invalid(501, "5.5.4", "Syntax: VRFY string", "argument")

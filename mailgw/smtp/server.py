@@ -18,7 +18,7 @@ from typing import Any
 from attrs import evolve
 
 from mailgw.mail.reply import Refuse, Reply
-from mailgw.smtp import events, refusals, syntax
+from mailgw.smtp import events, refusals, syntax, xclient
 from mailgw.smtp.buffer import ReceiveBuffer
 from mailgw.smtp.data import DataReader
 from mailgw.smtp.events import Event
@@ -250,11 +250,19 @@ class ServerConnection:
             return refusals.AUTH_IN_TRANSACTION
         return syntax.auth(argument, self._extensions)
 
+    def _xclient(self, argument: str) -> Event:
+        if not self._extensions.xclient:
+            return refusals.XCLIENT_NOT_ALLOWED
+        return refusals.NESTED_MAIL if self._in_transaction else xclient.parse(argument)
+
     def _not_implemented(self, argument: str) -> Event:
         return refusals.NOT_IMPLEMENTED
 
     def _not_smtp(self, argument: str) -> Event:
         return refusals.NOT_SMTP
+
+    def _proxy(self, argument: str) -> Event:
+        return refusals.PROXY_NOT_ALLOWED
 
     # Replies in, bytes out
 
@@ -321,6 +329,10 @@ class ServerConnection:
         elif code == 235:
             self._authenticated = True
 
+    def _answered_xclient(self, event: events.Xclient, code: int) -> None:
+        if code == 220:
+            self._forget()
+
     def _close(self) -> None:
         self._phase = _CLOSED
         self._reader = None
@@ -362,6 +374,8 @@ _HANDLERS: dict[str, _Handler] = {
     "QUIT": ServerConnection._quit,
     "STARTTLS": ServerConnection._starttls,
     "AUTH": ServerConnection._auth,
+    "XCLIENT": ServerConnection._xclient,
+    "PROXY": ServerConnection._proxy,
     # Known to exist (RFC 5321 4.2.4): 502, not 500.
     **dict.fromkeys(
         ("EXPN", "ETRN", "TURN", "ATRN", "BDAT", "SEND", "SOML", "SAML"), ServerConnection._not_implemented
@@ -379,4 +393,5 @@ _ANSWERED: dict[type, Callable[[ServerConnection, Any, int], None]] = {
     events.StartTls: ServerConnection._answered_starttls,
     events.Auth: ServerConnection._answered_auth,
     events.AuthResponse: ServerConnection._answered_auth,
+    events.Xclient: ServerConnection._answered_xclient,
 }
