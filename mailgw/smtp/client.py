@@ -105,9 +105,9 @@ class Capabilities:
     eightbitmime: bool = False
     smtputf8: bool = False
     dsn: bool = False
-    requiretls: bool = False
     starttls: bool = False
     auth: frozenset[str] = frozenset()
+    requiretls: bool = False
 
     @classmethod
     def parse(cls, reply: Reply) -> Capabilities:
