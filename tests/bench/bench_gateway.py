@@ -66,20 +66,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(
         f"{options.messages} messages of {options.size} octets, {options.senders} senders, {options.runs} runs in turns"
     )
-    failed = 0
+    failed: set[type[Peer]] = set()
     with _Dns() as dns_port, tempfile.TemporaryDirectory(prefix="bench-", dir=options.directory) as directory:
         Path(directory).chmod(0o755)  # Postfix's processes are not root
         for title, load in loads.items():
             results: dict[str, list[Result]] = {kind.name: [] for kind in kinds}
             for turn in range(options.runs):
                 for kind in kinds:
-                    try:
-                        result = run(kind, load, Path(directory) / f"{kind.name}-{turn}", dns_port)
-                    except (PeerError, RunError, subprocess.TimeoutExpired) as error:
-                        print(f"{kind.name}: {error}", file=sys.stderr)
-                        failed += 1
+                    if kind in failed:
                         continue
-                    results[kind.name].append(result)
+                    try:
+                        results[kind.name].append(run(kind, load, Path(directory) / f"{kind.name}-{turn}", dns_port))
+                    except (PeerError, RunError, subprocess.TimeoutExpired) as error:
+                        print(f"{kind.name} is left out: {error}", file=sys.stderr)
+                        failed.add(kind)
             print(report(title, results), flush=True)
     return 1 if failed else 0
 
