@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 
 from mailgw.config import endpoints
+from mailgw.config.check_clients import check_clients
 from mailgw.config.schema import Domain, Route, Settings
 from mailgw.config.text import quote_key
 from mailgw.mail.address import AddressError, Mailbox, ascii_domain, parse_domain
@@ -32,6 +33,7 @@ def check_settings(settings: Settings) -> Iterator[Finding]:
         yield from _check_route(f"routes.{quote_key(name)}", route)
     yield from _check_names(settings)
     yield from _check_limits(settings)
+    yield from check_clients(settings)
     yield from _check_dns(settings)
 
 
@@ -124,13 +126,21 @@ def _check_domains(settings: Settings) -> Iterator[Finding]:
 
 def _check_domain(section: str, domain: Domain) -> Iterator[Finding]:
     routed = domain.deliver != "maildir"
-    if domain.recipients_file and not routed:
+    sources = [key for key in ("recipients_file", "recipients_command", "call_ahead") if getattr(domain, key)]
+    if not routed:
+        for key in sources:
+            yield (
+                f"{section}.{key}",
+                'only for a domain with deliver = "route:NAME"; with "maildir" its recipients are the users and '
+                "aliases",
+            )
+    elif len(sources) > 1:
+        yield f"{section}.{sources[1]}", f"set beside {sources[0]}; the recipients of a domain come from one of them"
+    if domain.catch_all and routed and not (domain.recipients_file or domain.recipients_command):
         yield (
-            f"{section}.recipients_file",
-            'only for a domain with deliver = "route:NAME"; with "maildir" its recipients are the users and aliases',
+            f"{section}.catch_all",
+            "without recipients_file or recipients_command nothing here is known to be left for it",
         )
-    if domain.catch_all and routed and not domain.recipients_file:
-        yield f"{section}.catch_all", "without recipients_file every address of the domain is known, so none is left"
 
 
 def _check_catch_all(key: str, text: str, ours: set[str]) -> Iterator[Finding]:

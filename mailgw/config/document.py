@@ -13,14 +13,15 @@ from typing import Any, get_args, get_type_hints
 import attrs
 from cattrs.cols import is_mapping
 
-from mailgw.config.schema import FilterFile, Settings
+from mailgw.config.schema import DEFAULT_RATES, FilterFile, Settings
 from mailgw.config.text import quote_key
 
 _WIDTH = 100
 
 _MAIN_HEAD = """\
 mailgw.toml: ports, domains, queue and relay. Times are seconds, sizes octets. Paths are relative to this file's folder
-where they are not absolute. A key that is commented out shows its default, a section that is shows an example.
+where they are not absolute. A key that is commented out shows its default, a section that is shows an example; those of
+[rates] hold.
 `mailgw check` tells what is wrong.
 """
 
@@ -41,7 +42,7 @@ _EXAMPLE: Mapping[str, Any] = {
     "tls": {"certificate_file": "tls/fullchain.pem", "key_file": "tls/privkey.pem"},
 }
 
-# Sections that it shows without setting them.
+# Sections that it shows without setting them: examples, and the rates that hold.
 _COMMENTED: Mapping[str, Any] = {
     "routes": {
         "smarthost": {
@@ -50,6 +51,9 @@ _COMMENTED: Mapping[str, Any] = {
             "username": "gateway@example.org",
             "password_file": "smarthost.password",
         }
+    },
+    "rates": {
+        name: attrs.asdict(rate, filter=lambda field, value: value != ()) for name, rate in DEFAULT_RATES.items()
     },
 }
 

@@ -84,26 +84,35 @@ class Limits:
     auth_failures: int = _key("Failed AUTH commands in a session that end it with 421.", 3)
     transactions: int = _key("Transactions in a session.", 100)
     connections: int = _key("Sessions at the same time, all listeners together.", 1000)
-    connections_per_address: int = _key("The same, from one IP address.", 20)
+    connections_per_address: int = _key("The same, to listeners of one kind from one IPv4 address or IPv6 /64.", 20)
     connections_per_network: int = _key("The same, from one IPv4 /24 or IPv6 /56.", 60)
-    good_history_factor: float = _key("Hosts with good history may have so many times of both, and of [rates].", 4.0)
+    good_history_factor: float = _key(
+        "Hosts with good history may have so many times of both, and of [rates] by address or network.", 4.0, minimum=1
+    )
     submission_reserve: int = _key("How many of them only submission listeners may use.", 100, minimum=0)
 
 
 @frozen
 class Rate:
-    """How much of something is taken within a time. What is over it gets a temporary refusal."""
+    """How much of something is taken within a time: all of it may come at once, and comes back evenly over that time.
+    What is over it gets a temporary refusal. A section replaces the default of its name; limit = 0 switches it off."""
 
     counts: Literal["connections", "messages", "recipients", "auth_failures", "handshakes"] = _key(
         "What is counted.", "messages"
     )
     key: Literal["address", "network", "user", "sender", "sender_domain", "recipient", "recipient_domain", "all"] = (
-        _key("For each what it is counted: `address` is the client's, `network` its /24 or /56.", "address")
+        _key(
+            "For each what it is counted: `address` is the client's (of IPv6 its /64), `network` its /24 or /56, "
+            "`user` who is authenticated, `all` everyone together.",
+            "address",
+        )
     )
-    limit: int = _key("How many.", 0, minimum=0)
+    limit: int = _key("How many. 0: no limit.", 0, minimum=0)
     period: float = _key("Within this time.", 60.0)
     only: tuple[str, ...] = _key(
-        "Values of the key that it holds for, `*` stands for anything, networks as 192.0.2.0/24; empty: all.", ()
+        "Values of the key that it holds for, such as *@example.org, where `*` stands for anything, or 192.0.2.0/24 "
+        "for `address` and `network`; empty: all.",
+        (),
     )
     listeners: tuple[Literal["mx", "submission", "lmtp"], ...] = _key("Kinds of listeners; empty: all.", ())
 

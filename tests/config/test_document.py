@@ -9,7 +9,7 @@ import mailgw
 from mailgw.commands.config import shipped
 from mailgw.config.document import main_file
 from mailgw.config.load import load_filter_file, load_settings
-from mailgw.config.schema import FilterFile
+from mailgw.config.schema import DEFAULT_RATES, FilterFile
 from tests.config.files import ConfigurationTest
 
 ETC = Path(mailgw.__file__).parent.parent / "etc"
@@ -42,11 +42,10 @@ class DocumentTests(ConfigurationTest):
 
     def test_the_commented_defaults_are_the_defaults(self) -> None:
         plain = load_settings(self.write("mailgw.toml", main_file()))
-        everything = re.sub(
-            r"(?m)^#(?=[a-z_]+ = )", "", main_file().replace("#[routes.smarthost]", "[routes.smarthost]")
-        )
+        everything = re.sub(r"(?m)^#(?=[a-z_]+ = |\[)", "", main_file())
         uncommented = load_settings(self.write("mailgw.toml", everything))
         self.assertEqual(list(uncommented.routes), ["smarthost"])
+        self.assertEqual(uncommented.rates, DEFAULT_RATES)
         self.assertEqual(uncommented.queue, plain.queue)
         self.assertEqual(uncommented.limits, plain.limits)
         self.assertEqual(uncommented.domains, plain.domains)
