@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from mailgw.queue.item import Delivery, Destination, Failed, Outcome, QueuedMessage
+from mailgw.queue.item import Delivered, Delivery, Destination, Failed, Outcome, QueuedMessage
 from mailgw.queue.store import Entry
 
 
@@ -34,6 +34,10 @@ class DeliveryAgent(Protocol):
 
 
 class Reporter(Protocol):
-    def report(self, message: QueuedMessage, failures: Sequence[tuple[Delivery, Failed]]) -> Entry | None:
-        """Make the RFC 3464 report about these recipients, ready to be put; None when nobody may be told."""
+    def report(self, message: QueuedMessage, results: Sequence[tuple[Delivery, Delivered | Failed]]) -> Sequence[Entry]:
+        """Make the RFC 3464 reports about these recipients, ready to be put; none where nobody may be told.
+
+        `results` are what was settled now and may be of interest: failures, and what was delivered with an `action`
+        for a sender who asked for it.
+        """
         ...

@@ -69,11 +69,11 @@ class Attempts:
 
     def conclude(
         self, message: QueuedMessage, results: Sequence[tuple[Delivery, Outcome]]
-    ) -> tuple[list[Settlement], list[Entry]]:
-        """Give what to write: the deliveries that are settled or wait again, and the report to the sender."""
+    ) -> tuple[list[Settlement], Sequence[Entry]]:
+        """Give what to write: the deliveries that are settled or wait again, and the reports to the sender."""
         now = self._clock.seconds()
         settlements: list[Settlement] = []
-        failures: list[tuple[Delivery, Failed]] = []
+        reported: list[tuple[Delivery, Delivered | Failed]] = []
         for delivery, outcome in results:
             following: Delivery | Outcome = outcome
             if isinstance(outcome, Delayed):
@@ -84,23 +84,27 @@ class Attempts:
                 continue
             settlements.append(Settlement(delivery.id))
             self._log_settled(message, delivery, following)
-            if isinstance(following, Failed):
-                failures.append((delivery, following))
-        if not failures:
-            return settlements, []
+            if isinstance(following, Failed) or (following.action and "SUCCESS" in delivery.recipient.notify):
+                reported.append((delivery, following))
+        if not reported:
+            return settlements, ()
         try:
-            report = self._reporter.report(message, failures)
+            return settlements, self._reporter.report(message, reported)
         except Exception:
-            # The sender must hear of it: so they stay, and are tried again when the report may work.
+            # The sender must hear of failures: so they stay, and are tried again when the report may work. What was
+            # delivered is not: it would come twice.
             self.log.failure(
                 "the report about {transaction} failed inside",
                 event="report_failed",
                 transaction=message.id,
                 session=message.session_id,
             )
-            kept = {delivery.id: self._kept(message, delivery, outcome, now) for delivery, outcome in failures}
-            return [kept.get(settlement.id, settlement) for settlement in settlements], []
-        return settlements, [] if report is None else [report]
+            kept = {
+                delivery.id: self._kept(message, delivery, outcome, now)
+                for delivery, outcome in reported
+                if isinstance(outcome, Failed)
+            }
+            return [kept.get(settlement.id, settlement) for settlement in settlements], ()
 
     def _part_expired(
         self, site: Site, job: Job, message: QueuedMessage

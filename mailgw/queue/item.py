@@ -81,10 +81,16 @@ class Delivery:
 
 @frozen
 class Delivered:
-    """Settled for good. `detail` says where (a folder, or the remote's reply); `remote` names the peer."""
+    """Settled for good. `detail` says where (a folder, or the remote's reply); `remote` names the peer.
+
+    `action` is what a report about it says (RFC 3464 2.3.3), to a sender who asked for NOTIFY=SUCCESS: in a folder
+    it is `delivered`; with a next hop that does not know DSN, `relayed`; behind an alias, `expanded`. It is empty
+    when the next hop has taken over to report (RFC 3461 5.2.2).
+    """
 
     detail: str
     remote: str = ""
+    action: Literal["", "delivered", "relayed", "expanded"] = ""
 
 
 @frozen

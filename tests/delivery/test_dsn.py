@@ -5,6 +5,7 @@ from __future__ import annotations
 import email
 import email.policy
 import random
+from collections.abc import Sequence
 from email.message import Message as Parsed
 from typing import Any
 
@@ -14,10 +15,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mailgw.config import schema
 from mailgw.delivery.causes import cause_of
-from mailgw.delivery.dsn import MAX_HEADERS, ReportWriter
+from mailgw.delivery.dsn import ReportWriter
+from mailgw.delivery.report import MAX_HEADERS, MAX_RETURNED
 from mailgw.mail.address import Mailbox
+from mailgw.mail.message import FileContent, Message
 from mailgw.mail.reply import Reply
-from mailgw.queue.item import Delivery, Destination, Failed, QueuedMessage
+from mailgw.mail.verdict import Verdict
+from mailgw.queue.item import Delivered, Delivery, Destination, Failed, QueuedMessage
 from mailgw.queue.store import Entry
 from mailgw.routing.interface import Routed, Target, Unknown
 from tests.delivery.peers import deliveries, queued
@@ -43,18 +47,23 @@ class OurRouter:
         return Routed((Target(mailbox, Destination("relay", f"mx:{mailbox.domain}")),), False)
 
 
-class ReportTests(SynchronousTestCase):
+class ReportTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.clock.advance(86400 * 365)
         settings = schema.Queue(report_lifetime=1000.0)
         self.writer = ReportWriter("gw.example.net", OurRouter(), settings, self.clock, random.Random(1))
 
-    def report(self, message: QueuedMessage | None = None, *failures: tuple[Delivery, Failed]) -> Entry | None:
-        failures = failures or ((deliveries("mx:example.org")[0], REFUSED),)
-        return self.writer.report(message or queued(ORIGINAL), failures)
+    def report(self, message: QueuedMessage | None = None, *failures: tuple[Delivery, Any]) -> Entry | None:
+        """The one report that is made, or None."""
+        reports = self.reports(message, *failures)
+        self.assertLessEqual(len(reports), 1)
+        return reports[0] if reports else None
 
-    def parsed(self, message: QueuedMessage | None = None, *failures: tuple[Delivery, Failed]) -> Parsed:
+    def reports(self, message: QueuedMessage | None = None, *results: tuple[Delivery, Any]) -> Sequence[Entry]:
+        return self.writer.report(message or queued(ORIGINAL), results or ((deliveries("mx:example.org")[0], REFUSED),))
+
+    def parsed(self, message: QueuedMessage | None = None, *failures: tuple[Delivery, Any]) -> Parsed:
         entry = self.report(message, *failures)
         assert entry is not None
         data = b"".join(entry.message.message.output())
@@ -69,6 +78,8 @@ class ReportTests(SynchronousTestCase):
     def status(self, parsed: Any) -> list[Any]:
         return list(parsed.get_payload(1).get_payload())
 
+
+class ReportTests(ReportTestCase):
     def test_envelope(self) -> None:
         entry = self.report()
         assert entry is not None
@@ -213,6 +224,134 @@ class ReportTests(SynchronousTestCase):
         (delivery,) = deliveries("mx:x", ["info@bücher.example"])
         parsed = self.parsed(None, (delivery, REFUSED))
         self.assertEqual(self.status(parsed)[1]["Final-Recipient"], "rfc822; info@xn--bcher-kva.example")
+
+    def test_international_recipient_of_an_ascii_sender_without_smtputf8(self) -> None:
+        """Behind an alias: RFC 6533 3, the 7-bit form, which every server takes."""
+        (delivery,) = deliveries("mx:x", ["jörg@example.org"], orcpt="utf-8;ö@example.net")
+        entry = self.report(None, (delivery, REFUSED))
+        assert entry is not None
+        self.assertEqual((entry.message.envelope.smtputf8, entry.message.envelope.body), (False, "7BIT"))
+        _, per_recipient = self.status(self.parsed(None, (delivery, REFUSED)))
+        self.assertEqual(per_recipient["Final-Recipient"], r"utf-8; j\x{F6}rg@example.org")
+        self.assertEqual(per_recipient["Original-Recipient"], r"utf-8; \x{F6}@example.net")
+
+
+class SuccessTests(ReportTestCase):
+    """RFC 3461 5.2: what a sender hears who asked for NOTIFY=SUCCESS."""
+
+    def asked(self, address: str = "alice@example.org", **recipient: Any) -> Delivery:
+        return deliveries("mx:x", [address], notify=frozenset({"SUCCESS"}), **recipient)[0]
+
+    def test_delivered(self) -> None:
+        result = Delivered("in folder /var/mail/mailgw/example.org/alice", action="delivered")
+        parsed = self.parsed(queued(ORIGINAL, envid="QQ1"), (self.asked(orcpt="rfc822;a@x"), result))
+        per_message, per_recipient = self.status(parsed)
+        self.assertEqual(parsed["Subject"], "Successful Mail Delivery Report")
+        self.assertEqual(per_message["Original-Envelope-Id"], "QQ1")
+        self.assertEqual(
+            dict(per_recipient.items()),
+            {
+                "Original-Recipient": "rfc822; a@x",
+                "Final-Recipient": "rfc822; alice@example.org",
+                "Action": "delivered",
+                "Status": "2.0.0",
+                "Last-Attempt-Date": "Fri, 01 Jan 1971 00:00:00 +0000",
+            },
+        )
+        self.assertIn("does not say that it was read", " ".join(self.text(parsed).split()))
+        self.assertNotIn("/var/mail", str(parsed))
+
+    def test_relayed(self) -> None:
+        result = Delivered("250 2.0.0 queued as 1 (clear text)", "mx.example.org [192.0.2.1]", "relayed")
+        parsed = self.parsed(None, (self.asked(), result))
+        _, per_recipient = self.status(parsed)
+        self.assertEqual((per_recipient["Action"], per_recipient["Status"]), ("relayed", "2.0.0"))
+        self.assertEqual(per_recipient["Remote-MTA"], "dns; mx.example.org")
+        self.assertIn("mx.example.org [192.0.2.1]. It makes no reports", " ".join(self.text(parsed).split()))
+
+    def test_expanded(self) -> None:
+        parsed = self.parsed(None, (self.asked(), Delivered("", action="expanded")))
+        self.assertEqual(self.status(parsed)[1]["Action"], "expanded")
+        self.assertIn("several recipients", self.text(parsed))
+
+    def test_only_who_asked_and_only_what_nobody_else_reports(self) -> None:
+        there = Delivered("there", action="delivered")
+        for delivery, result in (
+            (self.asked(), Delivered("the next hop reports it")),
+            (deliveries("mx:x")[0], there),
+            (deliveries("mx:x", notify=frozenset({"FAILURE", "DELAY"}))[0], there),
+            (deliveries("mx:x", notify=frozenset({"NEVER"}))[0], there),
+        ):
+            self.assertIsNone(self.report(None, (delivery, result)))
+
+    def test_a_failure_is_told_apart(self) -> None:
+        both = deliveries("mx:x", notify=frozenset({"SUCCESS", "FAILURE"}))[0]
+        reports = self.reports(None, (both, REFUSED), (self.asked(), Delivered("there", action="delivered")))
+        subjects = [b"Subject: Undelivered", b"Subject: Successful"]
+        for entry, subject in zip(reports, subjects, strict=True):
+            self.assertIn(subject, b"".join(entry.message.message.output()))
+
+    def test_never_about_a_report(self) -> None:
+        self.assertEqual(self.reports(queued(reverse_path=None), (self.asked(), Delivered("", action="delivered"))), ())
+
+    def test_spam_is_not_confirmed(self) -> None:
+        message = evolve(queued(ORIGINAL), verdict=Verdict("spam", 9.0, (), "spam"))
+        self.assertEqual(self.reports(message, (self.asked(), Delivered("", action="delivered"))), ())
+
+
+class ReturnTests(ReportTestCase):
+    """RET (RFC 3461 4.3)."""
+
+    def original(self, message: QueuedMessage, result: Any = REFUSED) -> Any:
+        (delivery,) = deliveries("mx:x", notify=frozenset({"SUCCESS", "FAILURE"}))
+        return self.parsed(message, (delivery, result)).get_payload(2)
+
+    def test_full(self) -> None:
+        part = self.original(queued(ORIGINAL, ret="FULL"))
+        self.assertEqual(part.get_content_type(), "message/rfc822")
+        self.assertEqual(part.get_payload(0).as_bytes().replace(b"\n", b"\r\n"), ORIGINAL)
+
+    def test_full_of_eight_bit_text(self) -> None:
+        part = self.original(queued(HEADER + "\r\ngrüße\r\n".encode(), ret="FULL"))
+        self.assertEqual(part["Content-Transfer-Encoding"], "8bit")
+        self.assertIn("grüße".encode(), part.get_payload(0).as_bytes())
+
+    def test_only_the_header_otherwise(self) -> None:
+        large = HEADER + b"\r\n" + b"x\r\n" * (MAX_RETURNED // 3)
+        long_line = HEADER + b"\r\n" + b"x" * 1000 + b"\r\n"
+        in_a_file = evolve(queued(ret="FULL"), message=Message(FileContent("/nowhere", 5000), HEADER + b"\r\n"))
+        utf8_header = "Subject: ü\r\n\r\nx\r\n".encode()
+        for message, result in (
+            (queued(ORIGINAL, ret="HDRS"), REFUSED),
+            (queued(ORIGINAL), REFUSED),
+            (queued(ORIGINAL, ret="FULL"), Delivered("", action="delivered")),
+            (queued(ORIGINAL, ret="FULL", requiretls=True), REFUSED),
+            (queued(large, ret="FULL"), REFUSED),
+            (queued(long_line, ret="FULL"), REFUSED),
+            (queued(utf8_header, ret="FULL"), REFUSED),
+            (in_a_file, REFUSED),
+        ):
+            self.assertEqual(self.original(message, result).get_content_type(), "text/rfc822-headers")
+
+
+class RequireTlsTests(ReportTestCase):
+    """RFC 8689 5: a report is protected as its message was, or tells nothing of it."""
+
+    def test_in_our_own_folders(self) -> None:
+        entry = self.report(queued(ORIGINAL, requiretls=True))
+        assert entry is not None
+        self.assertTrue(entry.message.envelope.requiretls)
+        self.assertIn(b"Subject: hello", b"".join(entry.message.message.output()))
+
+    def test_to_a_sender_outside(self) -> None:
+        entry = self.report(queued(ORIGINAL, "carol@example.com", requiretls=True, ret="FULL"))
+        assert entry is not None
+        self.assertFalse(entry.message.envelope.requiretls)
+        data = b"".join(entry.message.message.output())
+        self.assertNotIn(b"hello", data)
+        self.assertNotIn(b"Secret", data)
+        self.assertIn(b"In-Reply-To: <m1@example.net>", data)
+        self.assertIn(b"Final-Recipient: rfc822; alice@example.org", data)
 
 
 class CauseTests(SynchronousTestCase):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from twisted.internet.defer import Deferred
 
@@ -69,14 +70,14 @@ class FakeReporter:
     """Reports to relay:mx:sender.example; notes what it is told."""
 
     def __init__(self) -> None:
-        self.told: list[tuple[str, list[tuple[int, Failed]]]] = []
+        self.told: list[tuple[str, list[tuple[int, Any]]]] = []
         self.broken = False
 
-    def report(self, message: QueuedMessage, failures: Sequence[tuple[Delivery, Failed]]) -> Entry | None:
+    def report(self, message: QueuedMessage, results: Sequence[tuple[Delivery, Delivered | Failed]]) -> Sequence[Entry]:
         if self.broken:
             raise RuntimeError("the reporter is broken")
-        self.told.append((message.id, [(delivery.number, failed) for delivery, failed in failures]))
+        self.told.append((message.id, [(delivery.number, outcome) for delivery, outcome in results]))
         if message.envelope.reverse_path is None:
-            return None
+            return ()
         report = Destination("relay", "mx:sender.example")
-        return entry(f"REPORT{len(self.told):010}", (report,), due=0.0, reverse_path=None)
+        return (entry(f"REPORT{len(self.told):010}", (report,), due=0.0, reverse_path=None),)

@@ -486,6 +486,35 @@ class SettlementTests(SchedulerCase):
         (delivery,) = self.deliveries()
         self.assertEqual(delivery.last, "4.3.5 no delivery agent is named 'pigeon'")
 
+    def test_a_success_is_reported_to_who_asked_for_it(self) -> None:
+        """In the same settlement, and only where no next hop will report it."""
+        asked = frozenset({"SUCCESS"})
+        for notify, action, told in ((asked, "relayed", 1), (asked, "", 0), (frozenset(), "relayed", 0)):
+            with self.subTest(notify=notify, action=action):
+                self.setUp()
+                there = Delivered("there", action=action)
+                self.agent.answer = lambda delivery, there=there: there  # type: ignore[misc]
+                one = entry(number(1))
+                (delivery,) = one.deliveries
+                wanted = evolve(delivery, recipient=evolve(delivery.recipient, notify=notify))
+                self.scheduler.start()
+                self.offer(evolve(one, deliveries=(wanted,)))
+                self.assertEqual(len(self.reporter.told), told)
+                self.assertEqual(len(self.agent.attempts), 1 + told)  # the report goes out too
+
+    def test_a_reporter_that_raises_does_not_deliver_twice(self) -> None:
+        self.reporter.broken = True
+        self.agent.answer = lambda delivery: Delivered("there", action="relayed") if delivery.number == 0 else NEVER
+        two = entry(number(1), (RELAY, RELAY))
+        deliveries = tuple(
+            evolve(delivery, recipient=evolve(delivery.recipient, notify=frozenset({"SUCCESS", "FAILURE"})))
+            for delivery in two.deliveries
+        )
+        self.scheduler.start()
+        self.offer(evolve(two, deliveries=deliveries))
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        self.assertEqual([delivery.number for delivery in self.deliveries()], [1])
+
     def test_a_reporter_that_raises_keeps_the_failed_delivery(self) -> None:
         self.reporter.broken = True
         self.agent.answer = lambda delivery: NEVER if delivery.destination == RELAY else Delivered("there")
