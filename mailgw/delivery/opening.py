@@ -55,9 +55,8 @@ async def _hello(connection: SmtpConnection, access: Access, hostname: str) -> N
     if reply.code < 300:
         connection.capabilities = Capabilities.parse(reply)
         return
-    if (
-        reply.permanent and reply.code not in (521, 554) and not access.lmtp
-    ):  # RFC 5321 3.2: an old server, without extensions
+    # RFC 5321 3.2: an old server, without extensions. LMTP has no older form.
+    if reply.permanent and reply.code not in (521, 554) and not access.lmtp:
         reply = await connection.command(command(f"HELO {hostname}"), "HELO")
         if reply.code < 300:
             return

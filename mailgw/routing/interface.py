@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Literal, Protocol
 
 from attrs import frozen
 
@@ -20,10 +20,15 @@ class Target:
 
 @frozen
 class Routed:
-    """The forward-path is good. `ours` is whether its domain is one of our domains."""
+    """The forward-path leads to `targets`. `ours` is whether its domain is one of our domains.
+
+    `undecided` says why nobody here knows yet whether it exists: `call_ahead`, the next hop is to be asked (see
+    RecipientVerifier); `list`, the first list of the domain's recipients is not there yet. Else it is good.
+    """
 
     targets: tuple[Target, ...]
     ours: bool
+    undecided: Literal["", "call_ahead", "list"] = ""
 
 
 @frozen
@@ -40,4 +45,22 @@ class Router(Protocol):
 
     def resolve(self, mailbox: Mailbox) -> Routed | Unknown:
         """Say where a forward-path leads. A domain that is not ours leads to the outside (`ours` False)."""
+        ...
+
+
+@frozen
+class Verification:
+    """What a next hop says of a recipient: `known` is whether it takes it, or None when it could not say now.
+
+    `status` is of RFC 3463 where it takes none, `reason` is for the log.
+    """
+
+    known: bool | None
+    status: str = ""
+    reason: str = ""
+
+
+class RecipientVerifier(Protocol):
+    async def verify(self, target: Target) -> Verification:
+        """Ask the next hop of a target whether it takes its mailbox. Never raises; ends within a time limit."""
         ...

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
+
+from attrs import evolve
 
 from mailgw.config.errors import ConfigError, ConfigurationErrors
 from mailgw.config.schema import Settings
@@ -11,16 +13,17 @@ from mailgw.mail.address import Mailbox, ascii_domain
 from mailgw.routing.aliases import Alias, parse_aliases
 from mailgw.routing.expansion import Expansion, find_postmaster
 from mailgw.routing.interface import Target
-from mailgw.routing.recipients import Key, OurDomain, Recipients, read_recipients
+from mailgw.routing.recipients import Key, OurDomain, RecipientList, Recipients, read_recipients
 from mailgw.routing.router import DirectoryRouter
 from mailgw.routing.routes import domain_destination, mailbox_target, outside_target
 from mailgw.routing.users import User, read_users
 
 
-def load_router(settings: Settings, file: str) -> DirectoryRouter:
+def load_router(settings: Settings, file: str, lists: Mapping[str, RecipientList] = {}) -> DirectoryRouter:
     """Read the users, aliases and recipients files and build the router.
 
-    `settings` are checked ones (config.load). `file` is the path of mailgw.toml, for errors about its keys.
+    `settings` are checked ones (config.load). `file` is the path of mailgw.toml, for errors about its keys. `lists`
+    are those of recipients_command, by the domain's name in mailgw.toml; they may still be empty and change later.
     Raises ConfigurationErrors with everything that is wrong.
     """
     errors: list[ConfigError] = []
@@ -39,13 +42,15 @@ def load_router(settings: Settings, file: str) -> DirectoryRouter:
     except ConfigurationErrors as found:
         errors += _named_by(found, file, "routing.aliases_file")
     for name, domain in settings.domains.items():
-        recipients = None
+        recipients: Container[str] | None = None
+        if domain.recipients_command:
+            recipients = lists.get(name, RecipientList())
         if domain.recipients_file:
             try:
                 recipients = read_recipients(domain.recipients_file, ascii_domain(name))
             except ConfigurationErrors as found:
                 errors += _named_by(found, file, f"domains.{quote_key(name)}.recipients_file")
-        domains[name] = OurDomain(ascii_domain(name), domain_destination(domain), recipients)
+        domains[name] = OurDomain(ascii_domain(name), domain_destination(domain), recipients, domain.call_ahead)
     if errors:
         # What refers to a line that is wrong would be reported as unknown: first things first.
         raise ConfigurationErrors(number_lines(errors))
@@ -75,10 +80,11 @@ def _build(
     }
     substitutes = {d.name: find_postmaster(d, recipients, domains.values()) for d in domains.values()}
     postmasters = {name: mailbox for name, mailbox in substitutes.items() if mailbox is not None}
+    settled = {domain.name: _settled(domain) for domain in domains.values()}
     expansion = Expansion(
         recipients,
         aliases,
-        lambda mailbox: by_name.get(mailbox.ascii_domain),
+        lambda mailbox: settled.get(mailbox.ascii_domain),
         lambda mailbox: outside_target(mailbox, settings.relay.default),
         catch_alls,
         postmasters,
@@ -104,6 +110,11 @@ def _build(
     if errors:
         raise ConfigurationErrors(number_lines(errors))
     return DirectoryRouter(by_name, recipients, expanded, catch_all_targets, postmaster_targets, settings.relay.default)
+
+
+def _settled(domain: OurDomain) -> OurDomain:
+    """The domain as aliases see it: what a command lists may change at any time, so no alias to it is wrong."""
+    return evolve(domain, recipients=None) if isinstance(domain.recipients, RecipientList) else domain
 
 
 def _named_by(found: ConfigurationErrors, file: str, key: str) -> list[ConfigError]:

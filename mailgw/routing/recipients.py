@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Container, Iterator, Mapping
 
-from attrs import frozen
+from attrs import define, frozen
 
 from mailgw.config.errors import ConfigError, ConfigurationErrors
 from mailgw.config.text import read_text
@@ -47,16 +47,28 @@ def names(local: str, separators: str) -> Iterator[str]:
             yield local[:position]
 
 
+@define(eq=False)
+class RecipientList:
+    """The known local parts of a domain, as its recipients_command gave them last; None until it first did."""
+
+    names: frozenset[str] | None = None
+
+    def __contains__(self, name: object) -> bool:
+        return self.names is not None and name in self.names
+
+
 @frozen
 class OurDomain:
     """A domain of ours. `destination` is where its mail goes on to, or None when it has mailboxes here.
 
-    `recipients` are the known local parts of a domain that goes on, or None when any is taken.
+    `recipients` are the known local parts of a domain that goes on, or None when any is taken; then `call_ahead` says
+    that its next hop knows them.
     """
 
     name: str
     destination: Destination | None = None
-    recipients: frozenset[str] | None = None
+    recipients: Container[str] | None = None
+    call_ahead: bool = False
 
 
 @frozen
@@ -102,23 +114,29 @@ def read_recipients(path: str, domain: str) -> frozenset[str]:
 
     Raises ConfigurationErrors with every line that is wrong.
     """
-    recipients = set()
-    errors = []
-    for number, line in enumerate(read_text(path).split("\n"), 1):
-        text = line.strip()
-        if not text or text.startswith("#"):
-            continue
-        try:
-            mailbox = parse_mailbox(text, domain)
-        except AddressError as error:
-            errors.append(ConfigError(path, "", f'"{text}" is not an address: {error}', number))
-            continue
-        if mailbox.ascii_domain != domain:
-            errors.append(ConfigError(path, "", f'"{text}" is not in the domain {domain}', number))
-        recipients.add(local_key(mailbox.local_part))
+    recipients, errors = parse_recipients(read_text(path), path, domain)
     if errors:
         raise ConfigurationErrors(errors)
-    return frozenset(recipients)
+    return recipients
+
+
+def parse_recipients(text: str, path: str, domain: str) -> tuple[frozenset[str], list[ConfigError]]:
+    """Read the text of a list of recipients: the local parts, and every line that is wrong."""
+    recipients = set()
+    errors = []
+    for number, line in enumerate(text.split("\n"), 1):
+        entry = line.strip()
+        if not entry or entry.startswith("#"):
+            continue
+        try:
+            mailbox = parse_mailbox(entry, domain)
+        except AddressError as error:
+            errors.append(ConfigError(path, "", f'"{entry}" is not an address: {error}', number))
+            continue
+        if mailbox.ascii_domain != domain:
+            errors.append(ConfigError(path, "", f'"{entry}" is not in the domain {domain}', number))
+        recipients.add(local_key(mailbox.local_part))
+    return frozenset(recipients), errors
 
 
 def parse_mailbox(text: str, default_domain: str) -> Mailbox:

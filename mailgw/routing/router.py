@@ -8,7 +8,7 @@ from attrs import frozen
 
 from mailgw.mail.address import AddressError, Mailbox, ascii_domain
 from mailgw.routing.interface import Routed, Target, Unknown
-from mailgw.routing.recipients import Key, OurDomain, Recipients
+from mailgw.routing.recipients import Key, OurDomain, RecipientList, Recipients
 from mailgw.routing.routes import outside_target
 
 
@@ -36,9 +36,13 @@ class DirectoryRouter:
             return Routed((outside_target(mailbox, self.relay_default),), ours=False)
         found = self.recipients.find(mailbox, domain)
         if isinstance(found, Target):
-            return Routed((found,), ours=True)
+            # RFC 5321 4.5.1: mail for the postmaster is taken without a question.
+            ask = domain.call_ahead and not self.recipients.is_postmaster(mailbox)
+            return Routed((found,), ours=True, undecided="call_ahead" if ask else "")
         if found is not None:
             return Routed(self.aliases[found], ours=True)
+        if domain.destination and isinstance(domain.recipients, RecipientList) and domain.recipients.names is None:
+            return Routed((Target(mailbox, domain.destination),), ours=True, undecided="list")
         if self.recipients.has_routing(mailbox):
             return Unknown(f"routing in the local part of {mailbox} is not followed, and nobody has that name")
         targets = self.catch_alls.get(domain.name)
