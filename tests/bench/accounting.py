@@ -25,8 +25,8 @@ class Tree:
         while todo:
             pid = todo.pop()
             todo += children.get(pid, [])
-            if fields := statistics.get(pid):
-                seconds += _own_seconds(pid, fields) + _seconds(fields[13:15])
+            if pid in statistics:
+                seconds += _own_seconds(pid, statistics[pid]) + _seconds(statistics[pid][13:15])
         return seconds
 
 
