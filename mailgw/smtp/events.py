@@ -1,6 +1,6 @@
 """What a server connection hands out: one event for each command, and the pieces of the message.
 
-Every event but `Content` wants exactly one reply.
+Every event but `Content` and `Bdat` wants exactly one reply.
 """
 
 from __future__ import annotations
@@ -48,6 +48,24 @@ class Rcpt:
 @frozen
 class Data:
     """DATA, with a transaction that has recipients. 354 lets the message come."""
+
+
+@frozen
+class Bdat:
+    """BDAT (RFC 3030 2), with a transaction that has recipients. It wants no reply: its `size` octets follow at once,
+    as Content, and then ChunkEnd, or ContentEnd where this is the last chunk."""
+
+    size: int
+    last: bool
+
+
+@frozen
+class ChunkEnd:
+    """A chunk has come that is not the last. `size` and `problem` are those of the message so far, as with
+    ContentEnd. A problem, or any other reply than 250, ends the transaction."""
+
+    size: int
+    problem: Reply | None = None
 
 
 @frozen
@@ -145,6 +163,8 @@ Event = (
     | Mail
     | Rcpt
     | Data
+    | Bdat
+    | ChunkEnd
     | Content
     | ContentEnd
     | Rset

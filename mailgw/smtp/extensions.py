@@ -9,6 +9,25 @@ XCLIENT = "XCLIENT NAME ADDR PORT PROTO HELO DESTADDR DESTPORT"
 password. Users say AUTH."""
 
 
+# RFC 9422 4: a limit has six digits at most.
+_MOST = 999_999
+
+
+@frozen
+class Announced:
+    """Limits for the client to know beforehand (RFC 9422): RCPT commands in a transaction, where the client is
+    authenticated too, and MAIL commands in a session."""
+
+    recipients: int
+    recipients_authenticated: int
+    transactions: int
+
+    def keyword(self, *, authenticated: bool) -> str:
+        """Give the line of the reply to EHLO. AUTH may change it (RFC 9422 3)."""
+        recipients = self.recipients_authenticated if authenticated else self.recipients
+        return f"LIMITS RCPTMAX={min(recipients, _MOST)} MAILMAX={min(self.transactions, _MOST)}"
+
+
 @frozen
 class Extensions:
     """The service extensions that a server offers in its reply to EHLO.
@@ -17,6 +36,7 @@ class Extensions:
     `auth` holds the SASL mechanisms in the order of preference; they are offered under TLS only (RFC 4954 4).
     `dsn` (RFC 3461) makes RET, ENVID, NOTIFY and ORCPT known parameters; `requiretls` (RFC 8689) is offered under TLS
     only; `xclient` (Postfix's XCLIENT_README) is for trusted proxies only.
+    `chunking` (RFC 3030) is BDAT, `limits` what is announced with LIMITS (RFC 9422).
     """
 
     size: int | None = None
@@ -26,6 +46,8 @@ class Extensions:
     enhancedstatuscodes: bool = True
     starttls: bool = False
     auth: tuple[str, ...] = ()
+    chunking: bool = False
+    limits: Announced | None = None
     dsn: bool = False
     requiretls: bool = False
     xclient: bool = False
@@ -48,10 +70,14 @@ class Extensions:
             lines.append("8BITMIME")
         if self.smtputf8:
             lines.append("SMTPUTF8")
+        if self.chunking:
+            lines.append("CHUNKING")
         if self.dsn:
             lines.append("DSN")
         if self.requiretls and tls:  # RFC 8689 4.1
             lines.append("REQUIRETLS")
+        if self.limits is not None:
+            lines.append(self.limits.keyword(authenticated=authenticated))
         if self.xclient:
             lines.append(XCLIENT)
         return lines

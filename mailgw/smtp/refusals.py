@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 from mailgw.mail.reply import Reply
 from mailgw.smtp.events import Invalid
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
 def invalid(code: int, status: str, text: str, reason: str, *, close: bool = False) -> Invalid:
@@ -33,10 +37,15 @@ VRFY_WANTS_ARGUMENT = invalid(501, "5.5.4", "Syntax: VRFY string", "argument")
 
 # The sequence (RFC 5321 4.1.4).
 HELLO_FIRST = invalid(503, "5.5.1", "Send EHLO first", "bad_sequence")
+LHLO_FIRST = invalid(503, "5.5.1", "Send LHLO first", "bad_sequence")
 MAIL_FIRST = invalid(503, "5.5.1", "Send MAIL first", "bad_sequence")
 RCPT_FIRST = invalid(503, "5.5.1", "Send RCPT first", "bad_sequence")
 NO_VALID_RECIPIENTS = invalid(554, "5.5.1", "No valid recipients", "no_valid_recipients")
 NESTED_MAIL = invalid(503, "5.5.1", "A transaction is under way: finish it or send RSET", "bad_sequence")
+DATA_AFTER_BDAT = invalid(
+    503, "5.5.1", "The message has begun with BDAT: go on with BDAT, or send RSET", "bad_sequence"
+)
+RCPT_AFTER_BDAT = invalid(503, "5.5.1", "The message has begun: no more recipients", "bad_sequence")
 
 # Bytes sent ahead of what they belong behind.
 SENT_AHEAD_OF_TLS = invalid(
@@ -57,3 +66,12 @@ AUTH_IN_TRANSACTION = invalid(503, "5.5.1", "AUTH is not permitted during a mail
 UNKNOWN_MECHANISM = invalid(504, "5.5.4", "Authentication mechanism not offered", "auth_mechanism")
 AUTH_SYNTAX = invalid(501, "5.5.4", "Syntax: AUTH mechanism [initial-response]", "argument")
 BAD_BASE64 = invalid(501, "5.5.2", "The response is not valid base64", "bad_base64")
+
+
+def control_character(text: str) -> Invalid | None:
+    """Refuse a command that holds control characters; None for one that does not."""
+    if not _CONTROL.search(text):
+        return None
+    if "\0" in text:
+        return NUL
+    return BARE_CR if "\r" in text else CONTROL_CHARACTER

@@ -2,15 +2,15 @@
 
     connection.receive(data)
     while event := connection.next_event():
-        if not a Content: send(connection.reply(the reply to event))
+        if not a Content or Bdat: send(connection.reply(the reply to event))
 
-All protocol state is here, all of it is bounded, and no bytes of a client make it raise. The next command is handed
-out only when the last one was answered, so replies to pipelined commands are in order by construction (RFC 2920).
+All protocol state is here and in `verbs.State`, all of it is bounded, and no bytes of a client make it raise. The next
+command is handed out only when the last one was answered, so replies to pipelined commands are in order by
+construction (RFC 2920).
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from enum import Enum
 from typing import Any
@@ -18,24 +18,21 @@ from typing import Any
 from attrs import evolve
 
 from mailgw.mail.reply import Refuse, Reply
-from mailgw.smtp import events, refusals, syntax, xclient
+from mailgw.smtp import events, refusals, syntax
 from mailgw.smtp.buffer import ReceiveBuffer
+from mailgw.smtp.chunks import ChunkReader, RefusedChunk
 from mailgw.smtp.data import DataReader
 from mailgw.smtp.events import Event
 from mailgw.smtp.extensions import Extensions, ServerLimits
+from mailgw.smtp.verbs import VERBS, State
 
 __all__ = ["READ_AHEAD", "Extensions", "ServerConnection", "ServerLimits"]
 
 READ_AHEAD = 256 * 1024
 """Octets that may wait for the answer of a command. More come only when the transport is not paused meanwhile."""
 
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
-
-_DATA = events.Data()
-_RSET = events.Rset()
-_NOOP = events.Noop()
-_QUIT = events.Quit()
-_STARTTLS = events.StartTls()
+# What these become depends on the bytes behind them.
+_WITH_BYTES_BEHIND = (events.StartTls, events.Bdat, RefusedChunk)
 
 
 class _Phase(Enum):
@@ -56,37 +53,25 @@ _COMMAND, _IN_DATA, _AUTH, _TLS, _CLOSED = _Phase
 
 
 class ServerConnection:
-    """One connection. `hostname` is our name; `tls` tells that TLS is on from the first byte.
+    """One connection. `hostname` is our name; `tls` tells that TLS is on from the first byte, `lmtp` that LMTP is
+    spoken (RFC 2033). `normalise` may be set before a message comes: its bare CRs and LFs become CRLFs.
 
-    After each `receive`, call `next_event` until it gives None. Each event but Content wants one `reply`.
+    After each `receive`, call `next_event` until it gives None. Each event but Content and Bdat wants one `reply`.
     """
 
-    def __init__(self, hostname: str, limits: ServerLimits, extensions: Extensions, *, tls: bool = False) -> None:
+    def __init__(
+        self, hostname: str, limits: ServerLimits, extensions: Extensions, *, tls: bool = False, lmtp: bool = False
+    ) -> None:
+        self.normalise = False
         self._hostname = hostname
         self._limits = limits
-        self._extensions = extensions
-        self._tls = tls
+        self._state = State(extensions, limits, lmtp, tls)
         self._phase = _COMMAND
         self._input = ReceiveBuffer()
         self._overflow = False
         self._pending: Event | None = None
-        self._reader: DataReader | None = None
-        self._content_end: events.ContentEnd | None = None
-        self._forget()
-
-    def _forget(self) -> None:
-        """The state before EHLO (RFC 3207 4.2)."""
-        self._greeted = False
-        self._esmtp = False
-        self._authenticated = False
-        self._reset()
-
-    def _reset(self) -> None:
-        """End the transaction (RFC 5321 4.1.1.5)."""
-        self._in_transaction = False
-        self._smtputf8 = False
-        self._recipients = 0
-        self._refused_recipients = False
+        self._reader: DataReader | ChunkReader | RefusedChunk | None = None
+        self._content_end: Event | None = None  # handed out behind the last piece of content
 
     # Bytes in, events out
 
@@ -121,22 +106,27 @@ class ServerConnection:
             event = refusals.SENT_AHEAD_OF_TLS if self._input else None
         else:
             event = self._next_line()
+            if type(event) is events.Bdat:
+                return event
         self._pending = event
         return event
 
     def _next_content(self) -> Event | None:
         end, self._content_end = self._content_end, None
         reader = self._reader
-        if end is not None or reader is None:
-            return end
-        content, rest = reader.receive(self._input.take())
-        if rest is not None:
-            self._input.put_back(rest)
-            self._reader = None
-            end = events.ContentEnd(reader.size, reader.problem)
+        if end is None and reader is not None:
+            content, rest = reader.receive(self._input.take())
+            if rest is not None:
+                self._input.put_back(rest)
+                end = reader.end()
             if content:
                 self._content_end = end
-        return events.Content(content) if content else end
+                return events.Content(content)
+            if end is None:
+                return None
+        self._reader = None
+        self._phase = _COMMAND
+        return end
 
     def _next_line(self) -> Event | None:
         in_auth = self._phase is _AUTH
@@ -152,169 +142,102 @@ class ServerConnection:
             return refusals.AUTH_LINE_TOO_LONG if in_auth else refusals.LINE_TOO_LONG
         return syntax.auth_response(line[:-2]) if in_auth else self._command(line[:-2])
 
-    def _command(self, line: bytes) -> Event:
+    def _command(self, line: bytes) -> Event | None:
         try:
             text = line.decode()
         except UnicodeDecodeError:
             return refusals.NUL if b"\0" in line else refusals.NOT_UTF8
         # RFC 5321 4.1.1: white space before the CRLF is tolerated.
         text = text.rstrip(" \t")
-        if not text.isprintable() and _CONTROL.search(text):
-            if "\0" in text:
-                return refusals.NUL
-            return refusals.BARE_CR if "\r" in text else refusals.CONTROL_CHARACTER
+        if not text.isprintable() and (refusal := refusals.control_character(text)):
+            return refusal
         verb, _, argument = text.partition(" ")
-        handler = _HANDLERS.get(verb.upper())
+        handler = VERBS.get(verb.upper())
         # Letters outside ASCII may have an upper case within: `R\u017fET` is no RSET.
         if handler is None or not verb.isascii():
             return refusals.UNKNOWN_COMMAND if text else refusals.EMPTY_LINE
         try:
-            return handler(self, argument.lstrip(" "))
+            event = handler(self._state, argument.lstrip(" "))
         except Refuse as refuse:
             return events.Invalid(refuse.reply, "argument")
+        if isinstance(event, _WITH_BYTES_BEHIND):
+            return self._with_bytes_behind(event)
+        return event
 
-    # Commands, in the order of RFC 5321 4.1.1
-
-    def _ehlo(self, argument: str) -> Event:
-        return syntax.hello(argument, True)
-
-    def _helo(self, argument: str) -> Event:
-        return syntax.hello(argument, False)
-
-    def _mail(self, argument: str) -> Event:
-        if not self._greeted:
-            return refusals.HELLO_FIRST
-        if self._in_transaction:
-            return refusals.NESTED_MAIL
-        event = syntax.mail(argument, self._extensions, self._limits.message_size)
-        return refusals.REQUIRETLS_IN_CLEAR if event.requiretls and not self._tls else event
-
-    def _rcpt(self, argument: str) -> Event:
-        if not self._in_transaction:
-            return refusals.MAIL_FIRST if self._greeted else refusals.HELLO_FIRST
-        try:
-            return syntax.rcpt(argument, self._extensions, self._smtputf8)
-        except Refuse:
-            self._refused_recipients = True
-            raise
-
-    def _data(self, argument: str) -> Event:
-        if argument:
-            return refusals.NO_ARGUMENT_ALLOWED
-        if not self._in_transaction:
-            return refusals.MAIL_FIRST if self._greeted else refusals.HELLO_FIRST
-        if not self._recipients:
-            # RFC 5321 3.3: 554 where all recipients were refused.
-            return refusals.NO_VALID_RECIPIENTS if self._refused_recipients else refusals.RCPT_FIRST
-        return _DATA
-
-    def _rset(self, argument: str) -> Event:
-        return refusals.NO_ARGUMENT_ALLOWED if argument else _RSET
-
-    def _vrfy(self, argument: str) -> Event:
-        return events.Vrfy(argument) if argument else refusals.VRFY_WANTS_ARGUMENT
-
-    def _help(self, argument: str) -> Event:
-        return events.Help(argument)
-
-    def _noop(self, argument: str) -> Event:
-        return _NOOP  # RFC 5321 4.1.1.9: a parameter is ignored
-
-    def _quit(self, argument: str) -> Event:
-        return refusals.NO_ARGUMENT_ALLOWED if argument else _QUIT
-
-    def _starttls(self, argument: str) -> Event:
-        if not self._extensions.starttls:
-            return refusals.NOT_IMPLEMENTED
-        if argument:
-            return refusals.NO_ARGUMENT_ALLOWED  # RFC 3207 4
-        if self._tls:
-            return refusals.TLS_ACTIVE
-        if not self._esmtp:
-            return refusals.HELLO_FIRST
-        if self._input:
+    def _with_bytes_behind(self, event: events.StartTls | events.Bdat | RefusedChunk) -> Event | None:
+        if isinstance(event, events.StartTls):
             # CVE-2011-0411: commands sent in clear must not count as sent under TLS.
-            return refusals.SENT_AHEAD_OF_TLS
-        return _STARTTLS
-
-    def _auth(self, argument: str) -> Event:
-        if not self._extensions.auth:
-            return refusals.NOT_IMPLEMENTED
-        if not self._tls:
-            return refusals.AUTH_NEEDS_TLS
-        if not self._esmtp:
-            return refusals.HELLO_FIRST
-        if self._authenticated:
-            return refusals.AUTHENTICATED
-        if self._in_transaction:
-            return refusals.AUTH_IN_TRANSACTION
-        return syntax.auth(argument, self._extensions)
-
-    def _xclient(self, argument: str) -> Event:
-        if not self._extensions.xclient:
-            return refusals.XCLIENT_NOT_ALLOWED
-        return refusals.NESTED_MAIL if self._in_transaction else xclient.parse(argument)
-
-    def _not_implemented(self, argument: str) -> Event:
-        return refusals.NOT_IMPLEMENTED
-
-    def _not_smtp(self, argument: str) -> Event:
-        return refusals.NOT_SMTP
-
-    def _proxy(self, argument: str) -> Event:
-        return refusals.PROXY_NOT_ALLOWED
+            return refusals.SENT_AHEAD_OF_TLS if self._input else event
+        self._phase = _IN_DATA
+        if isinstance(event, RefusedChunk):
+            self._reader = event
+            return self._next_content()
+        limits, state = self._limits, self._state
+        if state.chunks is None:
+            state.chunks = ChunkReader(limits.message_size, limits.data_line, normalise=self.normalise)
+        state.chunks.begin(event.size, event.last)
+        self._reader = state.chunks
+        return event
 
     # Replies in, bytes out
 
     def reply(self, reply: Reply) -> bytes:
         """Answer the pending event, which moves the state; give the bytes to send.
 
-        Without a pending event (the greeting, a timeout) the reply is only encoded, and closes if it says so.
+        Without a pending event (the greeting, a timeout) the reply is only encoded, and closes if it says so. In LMTP
+        the reply to a message is given for each of its recipients.
         """
         event, self._pending = self._pending, None
+        copies = 1
+        if self._state.lmtp and type(event) is events.ContentEnd and reply.code != 421:
+            copies = self._state.recipients  # RFC 2033 4.2: in the order of RCPT
         answered = _ANSWERED.get(type(event))
         if answered is not None:
             answered(self, event, reply.code)
         if reply.close or reply.code == 421:  # RFC 5321 3.8: 421 announces the end
             self._close()
         # RFC 2034 4: no status code in the greeting and in replies to EHLO and HELO.
-        if reply.status and (not self._extensions.enhancedstatuscodes or type(event) is events.Hello):
+        if reply.status and (not self._state.extensions.enhancedstatuscodes or type(event) is events.Hello):
             reply = evolve(reply, status="")
         if reply.code == 334 and not reply.text:
             return b"334 \r\n"  # RFC 4954 4: the space stands before an empty challenge too
-        return reply.encode()
+        return reply.encode() * copies
 
     def _answered_hello(self, event: events.Hello, code: int) -> None:
         if code == 250:  # otherwise the state stays what it was (RFC 5321 4.1.4)
-            self._greeted = True
-            self._esmtp = event.esmtp
-            self._reset()
+            self._state.greeted = True
+            self._state.esmtp = event.esmtp
+            self._state.reset()
 
     def _answered_mail(self, event: events.Mail, code: int) -> None:
         if code == 250:
-            self._in_transaction = True
-            self._smtputf8 = event.smtputf8
+            self._state.in_transaction = True
+            self._state.smtputf8 = event.smtputf8
 
     def _answered_rcpt(self, event: events.Rcpt, code: int) -> None:
         if 200 <= code < 300:  # 250 or 251 (RFC 5321 4.3.2)
-            self._recipients += 1
+            self._state.recipients += 1
         else:
-            self._refused_recipients = True
+            self._state.refused_recipients = True
 
     def _answered_data(self, event: events.Data, code: int) -> None:
         if code == 354:
             self._phase = _IN_DATA
-            self._reader = DataReader(self._limits.message_size, self._limits.data_line)
+            limits = self._limits
+            self._reader = DataReader(limits.message_size, limits.data_line, normalise=self.normalise)
+
+    def _answered_chunk(self, event: events.ChunkEnd, code: int) -> None:
+        if code != 250:  # chunks that are under way already are refused one by one (RFC 3030 2)
+            self._state.reset()
 
     def _answered_content(self, event: events.ContentEnd, code: int) -> None:
-        self._phase = _COMMAND
-        self._reset()
+        self._state.reset()
         if event.problem is not None and event.problem.close:
             self._close()  # nothing of a client that sends bare CR or LF can be trusted to be a command
 
     def _answered_rset(self, event: events.Rset, code: int) -> None:
         if code == 250:
-            self._reset()
+            self._state.reset()
 
     def _answered_quit(self, event: events.Quit, code: int) -> None:
         self._close()
@@ -327,11 +250,11 @@ class ServerConnection:
         if code == 334:
             self._phase = _AUTH
         elif code == 235:
-            self._authenticated = True
+            self._state.authenticated = True
 
     def _answered_xclient(self, event: events.Xclient, code: int) -> None:
         if code == 220:
-            self._forget()
+            self._state.forget()
 
     def _close(self) -> None:
         self._phase = _CLOSED
@@ -343,7 +266,7 @@ class ServerConnection:
         """The positive reply to EHLO, with the extensions that hold now, or to HELO."""
         if not event.esmtp:
             return Reply(250, "", (self._hostname,))
-        keywords = self._extensions.keywords(tls=self._tls, authenticated=self._authenticated)
+        keywords = self._state.extensions.keywords(tls=self._state.tls, authenticated=self._state.authenticated)
         return Reply(250, "", (self._hostname, *keywords))
 
     def tls_started(self) -> None:
@@ -354,39 +277,18 @@ class ServerConnection:
         """
         if self._phase is _CLOSED:
             return
-        self._tls = True
+        self._state.tls = True
         self._phase = _TLS if self.buffered else _COMMAND
         self._pending = None
-        self._forget()
+        self._state.forget()
 
 
-_Handler = Callable[[ServerConnection, str], Event]
-_HANDLERS: dict[str, _Handler] = {
-    "EHLO": ServerConnection._ehlo,
-    "HELO": ServerConnection._helo,
-    "MAIL": ServerConnection._mail,
-    "RCPT": ServerConnection._rcpt,
-    "DATA": ServerConnection._data,
-    "RSET": ServerConnection._rset,
-    "VRFY": ServerConnection._vrfy,
-    "HELP": ServerConnection._help,
-    "NOOP": ServerConnection._noop,
-    "QUIT": ServerConnection._quit,
-    "STARTTLS": ServerConnection._starttls,
-    "AUTH": ServerConnection._auth,
-    "XCLIENT": ServerConnection._xclient,
-    "PROXY": ServerConnection._proxy,
-    # Known to exist (RFC 5321 4.2.4): 502, not 500.
-    **dict.fromkeys(
-        ("EXPN", "ETRN", "TURN", "ATRN", "BDAT", "SEND", "SOML", "SAML"), ServerConnection._not_implemented
-    ),
-    **dict.fromkeys(("GET", "POST", "PUT", "CONNECT", "OPTIONS"), ServerConnection._not_smtp),
-}
 _ANSWERED: dict[type, Callable[[ServerConnection, Any, int], None]] = {
     events.Hello: ServerConnection._answered_hello,
     events.Mail: ServerConnection._answered_mail,
     events.Rcpt: ServerConnection._answered_rcpt,
     events.Data: ServerConnection._answered_data,
+    events.ChunkEnd: ServerConnection._answered_chunk,
     events.ContentEnd: ServerConnection._answered_content,
     events.Rset: ServerConnection._answered_rset,
     events.Quit: ServerConnection._answered_quit,

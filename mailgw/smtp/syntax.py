@@ -28,18 +28,18 @@ _PATH = re.compile(r'<([^"<>]*+(?:"(?:[^"\\]|\\.)*+"[^"<>]*+)*+)>(?: +(.*))?')
 _SOURCE_ROUTE = re.compile(r"@[^:@,<>]++(?:,@[^:@,<>]++)*+:")
 # RFC 5321 4.1.2 esmtp-param; with SMTPUTF8 a value may hold non-ASCII (RFC 6531 3.3).
 _PARAMETER = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*+)(?:=([^=]+))?")
+_CHUNK = re.compile(r"([0-9]{1,20})(?: +(LAST))?", re.IGNORECASE | re.ASCII)
 
 
-def hello(argument: str, esmtp: bool) -> Hello:
-    """The argument of EHLO or HELO: anything printable in ASCII; what to think of it is for others to decide."""
-    verb = "EHLO" if esmtp else "HELO"
+def hello(verb: str, argument: str) -> Hello:
+    """The argument of EHLO, LHLO or HELO: anything printable in ASCII; what to think of it is for others to decide."""
     if not argument:
         raise _refuse(501, "5.5.4", f"Syntax: {verb} hostname")
     if len(argument) > MAX_HELLO:
         raise _refuse(501, "5.5.4", f"The name is longer than {MAX_HELLO} characters")
     if not argument.isascii():
         raise _refuse(501, "5.5.4", "The name is not ASCII: send the A-label form (RFC 5890)")
-    return Hello(esmtp, argument)
+    return Hello(verb != "HELO", argument)
 
 
 def mail(argument: str, extensions: Extensions, message_size: int) -> Mail:
@@ -95,6 +95,17 @@ def rcpt(argument: str, extensions: Extensions, smtputf8: bool) -> Rcpt:
     if path.lower() == "postmaster":  # RFC 5321 4.1.1.3
         return Rcpt(Mailbox("postmaster", ""), notify, orcpt)
     return Rcpt(_mailbox(path, "5.1.3", smtputf8), notify, orcpt)
+
+
+def bdat(argument: str) -> tuple[int, bool]:
+    """The argument of BDAT (RFC 3030 2): how many octets follow, and whether they are the last.
+
+    Where that is not clear, what follows may be content or commands. So the refusal closes the session.
+    """
+    match = _CHUNK.fullmatch(argument)
+    if match is None:
+        raise Refuse(Reply(521, "5.5.4", ("Syntax: BDAT octets [LAST]",), close=True))
+    return int(match[1]), match[2] is not None
 
 
 def auth(argument: str, extensions: Extensions) -> Auth | Invalid:

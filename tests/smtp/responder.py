@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from mailgw.mail.reply import Reply
 from mailgw.smtp import events, sasl
 from mailgw.smtp.events import Event
-from mailgw.smtp.server import Extensions, ServerConnection, ServerLimits
+from mailgw.smtp.extensions import Announced, Extensions, ServerLimits
+from mailgw.smtp.server import ServerConnection
 
 OK = Reply(250, "2.0.0", ("OK",))
 LIMITS = ServerLimits(command_line=512, auth_line=1024, data_line=200, message_size=2000)
@@ -20,11 +21,18 @@ class Responder:
     """
 
     def __init__(
-        self, extensions: Extensions | None = None, *, tls: bool = False, limits: ServerLimits = LIMITS
+        self,
+        extensions: Extensions | None = None,
+        *,
+        tls: bool = False,
+        lmtp: bool = False,
+        normalise: bool = False,
+        limits: ServerLimits = LIMITS,
     ) -> None:
         if extensions is None:
             extensions = Extensions(size=limits.message_size)
-        self.connection = ServerConnection("mx.example", limits, extensions, tls=tls)
+        self.connection = ServerConnection("mx.example", limits, extensions, tls=tls, lmtp=lmtp)
+        self.connection.normalise = normalise
         self.events: list[Event] = []
         self.output = b""
         self.closed = False
@@ -36,7 +44,7 @@ class Responder:
             self.connection.receive(piece)
             while (event := self.connection.next_event()) is not None:
                 self.events.append(event)
-                if not isinstance(event, events.Content):
+                if not isinstance(event, events.Content | events.Bdat):
                     self._send(self.answer(event))
             self.held = max(self.held, self.connection.buffered)
 
@@ -54,7 +62,7 @@ class Responder:
                 return Reply(550, "5.1.1", ("No such user",))
             case events.Data():
                 return Reply(354, "", ("Go ahead",))
-            case events.ContentEnd() if event.problem is not None:
+            case events.ContentEnd() | events.ChunkEnd() if event.problem is not None:
                 return event.problem
             case events.Quit():
                 return Reply(221, "2.0.0", ("Bye",), close=True)
@@ -79,6 +87,21 @@ class Responder:
         if step == sasl.Credentials("user", "secret"):
             return Reply(235, "2.7.0", ("Authenticated",))
         return Reply(535, "5.7.8", ("Credentials invalid",))
+
+    @classmethod
+    def offering(cls, words: Collection[str]) -> Responder:
+        """Make one that offers what the words of a dialogue's `with:` say."""
+        extensions = Extensions(
+            size=LIMITS.message_size,
+            starttls="starttls" in words,
+            auth=("PLAIN", "LOGIN") if "auth" in words else (),
+            chunking="chunking" in words,
+            limits=Announced(10, 20, 5) if "limits" in words else None,
+            dsn="dsn" in words,
+            requiretls="requiretls" in words,
+            xclient="xclient" in words,
+        )
+        return cls(extensions, tls="tls" in words, lmtp="lmtp" in words, normalise="normalise" in words)
 
     @property
     def merged(self) -> list[Event]:

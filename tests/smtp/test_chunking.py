@@ -8,8 +8,7 @@ from collections.abc import Iterator
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from mailgw.smtp.server import Extensions
-from tests.smtp.responder import LIMITS, Responder
+from tests.smtp.responder import Responder
 from tests.smtp.test_dialogues import DIALOGUES, parse
 
 CUTS = 10_000
@@ -36,10 +35,7 @@ def recorded() -> Iterator[tuple[bytes, list[str]]]:
 
 
 def play(pieces: list[bytes], offers: list[str]) -> Responder:
-    extensions = Extensions(
-        size=LIMITS.message_size, auth=("PLAIN", "LOGIN") if "auth" in offers else (), dsn="dsn" in offers
-    )
-    responder = Responder(extensions, tls="tls" in offers)
+    responder = Responder.offering(offers)
     responder.receive(pieces)
     return responder
 

@@ -3,7 +3,8 @@ r"""Plays the dialogues of tests/dialogues against the server core with a trivia
 A file shows one behaviour. Its lines:
 
     # a comment
-    with: starttls auth tls dsn requiretls    what the server offers beyond the usual; `tls`: TLS is on from the start
+    with: starttls auth tls dsn    what the server offers beyond the usual (see Responder.offering); `tls`: TLS is on
+                                   from the start; `lmtp`: LMTP is spoken; `normalise`: bare CR and LF become CRLF
     only: blocks segment bytes     how to run it, where not in every way
     C: text                        the client sends the text and CRLF
     R: text                        the client sends the text alone
@@ -27,7 +28,6 @@ from attrs import Factory, define
 from twisted.trial.unittest import SynchronousTestCase
 
 from mailgw.smtp import events
-from mailgw.smtp.server import Extensions
 from tests.smtp.responder import LIMITS, Responder
 
 DIALOGUES = Path(__file__).parent.parent / "dialogues"
@@ -94,15 +94,7 @@ class DialogueTests(SynchronousTestCase):
     """One test for each file and way, added below."""
 
     def play(self, dialogue: Dialogue, way: str) -> None:
-        offers = dialogue.offers
-        extensions = Extensions(
-            size=LIMITS.message_size,
-            starttls="starttls" in offers,
-            auth=("PLAIN", "LOGIN") if "auth" in offers else (),
-            dsn="dsn" in offers,
-            requiretls="requiretls" in offers,
-        )
-        responder = Responder(extensions, tls="tls" in offers)
+        responder = Responder.offering(dialogue.offers)
         if way == "blocks":
             self._play_blocks(dialogue, responder)
         else:
@@ -161,7 +153,7 @@ class DialogueTests(SynchronousTestCase):
         for event in responder.events:
             if isinstance(event, events.Content):
                 messages[-1] += event.data
-            elif isinstance(event, events.ContentEnd):
+            elif isinstance(event, events.ContentEnd) or (isinstance(event, events.ChunkEnd) and event.problem):
                 messages.append(b"")
         content = messages[:-1][number]
         self.assertTrue(matches(pattern, content), f"expected {pattern!r}, got {content!r}")

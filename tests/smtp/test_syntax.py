@@ -148,9 +148,9 @@ class RcptTests(RefusedMixin):
 class HelloTests(RefusedMixin):
     def test_lenient_but_bounded(self) -> None:
         for name in ("mail.example.org", "[192.0.2.1]", "192.0.2.1", "-", "my_pc", "my pc", "a" * 255):
-            self.assertEqual(syntax.hello(name, True), Hello(True, name))
+            self.assertEqual(syntax.hello("EHLO", name), Hello(True, name))
         for name in ("", "a" * 256, "bücher.example"):
-            self.refused(501, "5.5.4", syntax.hello, name, False)
+            self.refused(501, "5.5.4", syntax.hello, "HELO", name)
 
 
 class AuthTests(SynchronousTestCase):
