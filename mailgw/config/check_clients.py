@@ -26,6 +26,9 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
 def check_clients(settings: Settings) -> Iterator[Finding]:
     """Check own_networks, [rates], and the times and limits that belong to them."""
     yield from check_networks("own_networks", settings.own_networks)
+    for name, listener in settings.listeners.items():
+        for key in ("normalise_networks", "proxy_networks", "xclient_networks"):
+            yield from check_networks(f"listeners.{quote_key(name)}.{key}", getattr(listener, key))
     for name, rate in settings.rates.items():
         section = f"rates.{quote_key(name)}"
         yield from _check_rate(section, rate)
@@ -74,7 +77,7 @@ def _check_rate(section: str, rate: Rate) -> Iterator[Finding]:
 
 
 def _check_replaced(section: str, rate: Rate, default: Rate | None) -> Iterator[Finding]:
-    if default is None and not rate.limit:
+    if default is None and not rate.limit and not rate.only:
         yield f"{section}.limit", "not set, so that this rate does nothing"
     # A section replaces all of a default: what it leaves out must not quietly mean something else.
     if default is not None and rate.limit and rate.counts != default.counts:

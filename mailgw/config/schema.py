@@ -95,7 +95,8 @@ class Limits:
 @frozen
 class Rate:
     """How much of something is taken within a time: all of it may come at once, and comes back evenly over that time.
-    What is over it gets a temporary refusal. A section replaces the default of its name; limit = 0 switches it off."""
+    What is over it gets a temporary refusal. A section replaces the default of its name. A rate with `only` takes the
+    place of those without it that have the same `counts` and `key`."""
 
     counts: Literal["connections", "messages", "recipients", "auth_failures", "handshakes"] = _key(
         "What is counted.", "messages"
@@ -107,7 +108,7 @@ class Rate:
             "address",
         )
     )
-    limit: int = _key("How many. 0: no limit.", 0, minimum=0)
+    limit: int = _key("How many. 0: no limit, for all or for those in `only`.", 0, minimum=0)
     period: float = _key("Within this time.", 60.0)
     only: tuple[str, ...] = _key(
         "Values of the key that it holds for, such as *@example.org, where `*` stands for anything, or 192.0.2.0/24 "

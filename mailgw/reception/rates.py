@@ -19,6 +19,7 @@ Counts = Literal["connections", "messages", "recipients", "auth_failures", "hand
 
 CAPACITY = 50_000
 """Keys that one rate holds. Beyond, who was seen longest ago is forgotten: memory stays bounded in any flood."""
+_ROUNDING = 1e-6
 
 
 @frozen
@@ -63,10 +64,10 @@ class Once:
 
 
 class Limiter:
-    """Counts by one rate, with the generic cell rate algorithm: one number a key, whatever its limit.
+    """Counts by one rate as a leaky bucket: two numbers a key, whatever its limit.
 
-    A whole period's worth may come at once; what was used comes back evenly over the period. The number is the time
-    at which all of it will have come back. What is refused does not count.
+    A whole period's worth may come at once; what was used comes back evenly over the period. So in the worst period
+    twice the limit is taken, and on average the limit. What is refused does not count.
     """
 
     def __init__(self, name: str, rate: Rate, capacity: int = CAPACITY) -> None:
@@ -77,10 +78,11 @@ class Limiter:
         self._only = _matcher(rate)
         self._key = _KEYS[rate.key]
         self._capacity = capacity
-        self._full_at: OrderedDict[str, float] = OrderedDict()
+        self._entries: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        """How much was used and when it was that, by key; the last one to count stands last."""
 
     def __len__(self) -> int:
-        return len(self._full_at)
+        return len(self._entries)
 
     def key_of(self, subject: Subject) -> str:
         """What the subject is counted for; empty where this rate does not hold for it."""
@@ -91,29 +93,34 @@ class Limiter:
 
     def wait(self, key: str, now: float, factor: float = 1.0) -> float:
         """Seconds until one more is taken; 0 when that is now. `factor` multiplies the limit."""
-        interval = self.rate.period / (self.rate.limit * factor)
-        over = self._full(key, now) - now + interval - self.rate.period
-        # Sums of intervals are not exact: half of one decides, not the last bit.
-        return over if over > interval / 2 else 0.0
+        limit = self.rate.limit * factor
+        over = self._used(key, now, limit) + 1.0 - limit
+        return over * self.rate.period / limit if over > _ROUNDING else 0.0
 
     def count(self, key: str, now: float, factor: float = 1.0) -> None:
         """One more was taken."""
-        table = self._full_at
-        table[key] = self._full(key, now) + self.rate.period / (self.rate.limit * factor)
+        table = self._entries
+        table[key] = (self._used(key, now, self.rate.limit * factor) + 1.0, now)
         table.move_to_end(key)
         if len(table) > self._capacity:
             table.popitem(last=False)
         # Two at most for each that comes: the table shrinks without a sweep that would take long.
         for _ in range(2):
             oldest = next(iter(table))
-            if table[oldest] > now:
+            if self._lately(table[oldest][1], now):
                 break
             del table[oldest]
 
-    def _full(self, key: str, now: float) -> float:
-        full = self._full_at.get(key, now)
-        # What lies further ahead than can be was written before the clock was set back: nobody waits for that.
-        return full if now < full <= now + 2 * self.rate.period else now
+    def _used(self, key: str, now: float, limit: float) -> float:
+        entry = self._entries.get(key)
+        if entry is None or not self._lately(entry[1], now):
+            return 0.0
+        used, when = entry
+        return max(0.0, used - (now - when) * limit / self.rate.period)
+
+    def _lately(self, when: float, now: float) -> bool:
+        # What lies ahead was written before the clock was set back: nobody waits for that time to come again.
+        return 0.0 <= now - when < self.rate.period
 
 
 class Rates:
@@ -121,9 +128,10 @@ class Rates:
 
     def __init__(self, sections: Mapping[str, Rate], capacity: int = CAPACITY) -> None:
         """Take the sections of [rates]: each replaces the default of its name."""
-        limiters = [
-            Limiter(name, rate, capacity) for name, rate in {**DEFAULT_RATES, **sections}.items() if rate.limit > 0
-        ]
+        rates = {**DEFAULT_RATES, **sections}
+        # A limit of 0 switches a rate off, or frees those that it names from the rates for everyone else.
+        limiters = [Limiter(name, rate, capacity) for name, rate in rates.items() if rate.limit or rate.only]
+        limiters.sort(key=lambda limiter: not limiter.rate.only)  # `exceeded` wants those with names first
         self._limiters: dict[tuple[str, str], tuple[Limiter, ...]] = {}
         services: tuple[Service, ...] = ("mx", "submission", "lmtp")
         for service in services:
@@ -143,20 +151,27 @@ def exceeded(
 ) -> Exceeded | None:
     """Say which rate is exceeded by one more; when none is, count it (unless `count` is False).
 
-    `own`: the client is in a network of ours. `factor` multiplies the limits of hosts. What one rate refuses is
-    counted by none.
+    Rates that name whom they hold for in `only` take the place of those with the same key that hold for anyone; they
+    have to come first. `own`: the client is in a network of ours. `factor` multiplies the limits of hosts. What one
+    rate refuses is counted by none.
     """
     taken = []
+    named = []
     for limiter in limiters:
-        if own and limiter.by_host:
+        rate = limiter.rate
+        if (own and limiter.by_host) or (not rate.only and rate.key in named):
             continue
         key = limiter.key_of(subject)
         if not key:
             continue
+        if rate.only:
+            named.append(rate.key)
+            if not rate.limit:
+                continue
         times = factor if limiter.by_host else 1.0
         wait = limiter.wait(key, now, times)
         if wait:
-            return Exceeded(limiter.name, limiter.rate, key, int(limiter.rate.limit * times), wait)
+            return Exceeded(limiter.name, rate, key, int(rate.limit * times), wait)
         taken.append((limiter, key, times))
     if count:
         for limiter, key, times in taken:
