@@ -111,6 +111,8 @@ class Attempt:
             parts.append("BODY=8BITMIME")
         if offered.smtputf8 and self._needs_smtputf8():
             parts.append("SMTPUTF8")
+        if offered.requiretls and envelope.requiretls:  # RFC 8689 4.2.1
+            parts.append("REQUIRETLS")
         if offered.dsn:  # RFC 3461 4.3, 4.4
             if envelope.ret:
                 parts.append(f"RET={envelope.ret}")

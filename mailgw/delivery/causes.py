@@ -90,6 +90,7 @@ _BY_STATUS = {
     "7.4": _TLS,
     "7.5": _TLS,
     "7.10": _TLS,
+    "7.30": _TLS,
     "7.27": _NULL_MX,
     **{f"7.{number}": _AUTHENTICATION for number in (20, 21, 22, 23, 24, 26)},
 }

@@ -21,14 +21,16 @@ _TOO_MANY = re.compile(r"too many.{0,20}recipient", re.IGNORECASE)
 class Unreachable(Exception):
     """There is no session to be had: no host, no connection, or one that ended before a message was sent over it.
 
-    `outcome` says why, for all recipients. `handshake` is True when it was TLS that failed: without a policy that
-    wants TLS, clear text may work.
+    `outcome` says why, for all recipients. `handshake` is True when it broke in the TLS handshake: without a policy
+    that wants TLS, clear text may work. `insecure` is True when the host has not the TLS that was wanted: none, or
+    none that works, or no certificate that proves its name.
     """
 
-    def __init__(self, outcome: Delayed | Failed, *, handshake: bool = False) -> None:
+    def __init__(self, outcome: Delayed | Failed, *, handshake: bool = False, insecure: bool = False) -> None:
         super().__init__(outcome.reason)
         self.outcome = outcome
         self.handshake = handshake
+        self.insecure = insecure
 
 
 @frozen

@@ -50,6 +50,8 @@ class SmtpConnection(Protocol):
         self.capabilities = Capabilities()
         self.tls = ""
         """Version and whether the certificate was verified, once TLS is up."""
+        self.tls_failed = False
+        """Whether it was lost because TLS could not be agreed on, or the certificate is not good."""
         self.transactions = 0
         self.needs_reset = False
         self.lost = ""
@@ -300,6 +302,7 @@ class SmtpConnection(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._deadline.stop()
         self._quitting = False
+        self.tls_failed = isinstance(reason.value, (VerificationError, SSL.Error))
         if not self.lost:
             self.lost = f"{self.peer} {_describe(reason)}"
         self.resumeProducing()

@@ -88,7 +88,7 @@ class MaildirAgent:
                 reason=outcome.reason,
             )
             return [outcome for _ in deliveries]
-        return [Delivered(f"in folder {path}") for _ in deliveries]
+        return [Delivered(f"in folder {path}", action="delivered") for _ in deliveries]
 
 
 @frozen

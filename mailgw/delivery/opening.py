@@ -66,12 +66,12 @@ async def _hello(connection: SmtpConnection, access: Access, hostname: str) -> N
 async def _start_tls(connection: SmtpConnection, access: Access, hostname: str, tls: ClientTls) -> None:
     if not connection.capabilities.starttls:
         if access.tls != "opportunistic":
-            raise _insecure(connection, "it does not offer STARTTLS, which the route wants")
+            raise _no_tls(connection, "it does not offer STARTTLS")
         return
     reply = await connection.start_tls_by_command()
     if reply.code != 220:
         if access.tls != "opportunistic":
-            raise _insecure(connection, "it refused STARTTLS, which the route wants", reply)
+            raise _no_tls(connection, "it refused STARTTLS", reply)
         return  # RFC 3207 4.1 lets the client go on
     await _handshake(connection, access, tls)
     await _hello(connection, access, hostname)
@@ -84,21 +84,25 @@ async def _handshake(connection: SmtpConnection, access: Access, tls: ClientTls)
         version = await connection.start_tls(tls.verified(name) if verified else tls.unverified(name))
     except SessionLost as error:
         outcome = Delayed("4.7.5", f"no TLS: {error}", str(connection.peer), site_wide=True)
-        raise Unreachable(outcome, handshake=True) from error
+        raise Unreachable(outcome, handshake=True, insecure=connection.tls_failed) from error
     connection.tls = f"{version}, certificate {'verified' if verified else 'not verified'}"
 
 
 async def _authenticate(connection: SmtpConnection, access: Access) -> None:
     if not connection.tls:
-        raise _insecure(connection, "it offers no TLS, and a password goes nowhere in clear text")
+        raise Unreachable(_lacks(connection, "it offers no TLS, and a password goes nowhere in clear text"))
     if "PLAIN" not in connection.capabilities.auth:
-        raise _insecure(connection, "it offers no AUTH PLAIN")
+        raise Unreachable(_lacks(connection, "it offers no AUTH PLAIN"))
     reply = await connection.command(auth_plain(access.username, access.password), "AUTH")
     if reply.code != 235:
-        raise _insecure(connection, "it did not take our user name and password", reply)
+        raise Unreachable(_lacks(connection, "it did not take our user name and password", reply))
 
 
-def _insecure(connection: SmtpConnection, reason: str, reply: Reply | None = None) -> Unreachable:
-    """What a route wants cannot be had. It may be mended, so it is never for good."""
+def _no_tls(connection: SmtpConnection, reason: str, reply: Reply | None = None) -> Unreachable:
+    return Unreachable(_lacks(connection, f"{reason}, which is wanted here", reply), insecure=True)
+
+
+def _lacks(connection: SmtpConnection, reason: str, reply: Reply | None = None) -> Delayed:
+    """What is wanted cannot be had. It may be mended, so it is never for good."""
     peer = str(connection.peer)
-    return Unreachable(Delayed("4.7.4", f"no session with {peer}: {reason}", peer, reply, site_wide=True))
+    return Delayed("4.7.4", f"no session with {peer}: {reason}", peer, reply, site_wide=True)

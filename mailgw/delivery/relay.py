@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
+from attrs import evolve
 from twisted.logger import Logger
 
 from mailgw.config import schema
+from mailgw.delivery import tlspolicy
 from mailgw.delivery.attempt import Attempt
 from mailgw.delivery.classify import Peer, Unreachable, is_too_many_recipients, outcome_of
 from mailgw.delivery.clienttls import ClientTls
@@ -64,6 +67,7 @@ class RelayAgent:
         except Unreachable as error:
             attempt.note_all(error.outcome)
             return attempt.outcomes
+        hops = hops.spoken_to_by(tlspolicy.access_for(message, hops.access))
         while attempt.pending and (connection := self.sessions.pool.take(hops.key)):
             if await self._use(connection, hops, attempt):
                 await self._try_hosts(hops, attempt, MAX_SESSIONS - 1, but=connection.peer.address)
@@ -91,7 +95,7 @@ class RelayAgent:
                 try:
                     connection = await self.sessions.connect(Peer(host, address), port, hops.access)
                 except Unreachable as error:
-                    attempt.note_all(error.outcome)
+                    attempt.note_all(tlspolicy.unreachable(attempt.message, error))
                     continue
                 sessions -= 1
                 await self._use(connection, hops, attempt)
@@ -100,6 +104,10 @@ class RelayAgent:
         """Send over a session to all who are pending. False when it was stale: an idle one that was gone already."""
         reused = connection.transactions > 0
         peer = str(connection.peer)
+        if refusal := tlspolicy.refused(attempt.message, connection.capabilities, peer):
+            attempt.note_all(refusal)
+            self.sessions.pool.give(hops.key, connection)
+            return True
         await attempt.fit(connection.capabilities, peer, self._threads)
         while attempt.pending:
             numbers = list(attempt.pending)
@@ -115,18 +123,27 @@ class RelayAgent:
             if reused and not transaction.heard:
                 return False
             reused = False
-            if not _settle(attempt, numbers, transaction, broken, connection):
+            if not _settle(attempt, numbers, transaction, broken, connection, hops.access.lmtp):
                 break
         self.sessions.pool.give(hops.key, connection)
         return True
 
 
 def _settle(
-    attempt: Attempt, numbers: Sequence[int], transaction: MailTransaction, broken: str, connection: SmtpConnection
+    attempt: Attempt,
+    numbers: Sequence[int],
+    transaction: MailTransaction,
+    broken: str,
+    connection: SmtpConnection,
+    lmtp: bool,
 ) -> bool:
     """Turn the results into outcomes; True when the same session may take those who were one too many for it."""
     peer = str(connection.peer)
     detail = f" ({connection.tls or 'clear text'})"
+    # RFC 3461 5.2.2: who offers DSN reports from here on. LMTP delivers (RFC 2033 4.2).
+    action: Literal["", "delivered", "relayed"] = "delivered" if lmtp else "relayed"
+    if connection.capabilities.dsn:
+        action = ""
     delivered, too_many = False, False
     for number, result in zip(numbers, transaction.results, strict=True):
         if result is None:
@@ -136,6 +153,8 @@ def _settle(
                 attempt.pending.remove(number)
             continue
         outcome = outcome_of(result.reply, result.command, peer, detail)
+        if isinstance(outcome, Delivered) and action:
+            outcome = evolve(outcome, action=action)
         delivered = delivered or isinstance(outcome, Delivered)
         if isinstance(outcome, Delayed):
             attempt.note(number, outcome)

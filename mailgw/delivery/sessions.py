@@ -50,6 +50,10 @@ class NextHops:
     def access(self) -> Access:
         return self.key[1]
 
+    def spoken_to_by(self, access: Access) -> NextHops:
+        """The same hosts, spoken to in another way: over connections of their own."""
+        return self if access == self.access else evolve(self, key=(self.key[0], access))
+
 
 class Sessions:
     """Opens sessions and keeps them for the next message. Mail and questions about recipients share them."""

@@ -75,9 +75,11 @@ class Attempts:
         settlements: list[Settlement] = []
         reported: list[tuple[Delivery, Delivered | Failed]] = []
         for delivery, outcome in results:
-            following: Delivery | Outcome = outcome
+            following: Delivery | Delivered | Failed
             if isinstance(outcome, Delayed):
                 following = self._retry.after(message, delivery, outcome, now)
+            else:
+                following = outcome
             if isinstance(following, Delivery):
                 self._log_delayed(message, following)
                 settlements.append(Settlement(delivery.id, following))
