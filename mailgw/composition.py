@@ -181,7 +181,7 @@ def _bindings(
         scheduler.offer,
         settings.limits,
         settings.queue,
-        TraceSettings(settings.hostname, authserv_id, settings.trace.spam_fields),
+        TraceSettings(settings.hostname, authserv_id, settings.trace.spam_fields, settings.trace.hide_client_address),
         guard,
         clock,
     )
@@ -207,6 +207,8 @@ def _bindings(
             listener.tls == "implicit",
             authenticator,
             guard,
+            listener.greeting_delay,
+            "PIPELINING" not in listener.without,
         )
         factory = ListenerFactory(listener, session_settings, intake_settings, sessions, clock, make_id)
         for text in listener.addresses:

@@ -16,6 +16,7 @@ from mailgw.config.structure import structure_leniently
 from mailgw.config.text import number_lines, quote_key
 from mailgw.filters import runner
 from mailgw.filters.base import Filter, FilterSettings
+from mailgw.filters.connection import Connection
 from mailgw.filters.gtube import Gtube
 from mailgw.filters.header_sanity import HeaderSanity, HeaderSanitySettings
 from mailgw.filters.rules import RuleSet, load_rules
@@ -47,6 +48,7 @@ class Entry:
 
 FILTERS: tuple[Entry, ...] = (
     Entry(HeaderSanity, HeaderSanitySettings, lambda settings, s: HeaderSanity(settings, s.clock)),
+    Entry(Connection, FilterSettings, lambda settings, s: Connection(settings)),
     Entry(SiteRules, FilterSettings, lambda settings, s: SiteRules(settings, s.rules, s.threads)),
     Entry(Gtube, FilterSettings, lambda settings, s: Gtube(settings, s.threads)),
 )

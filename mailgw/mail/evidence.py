@@ -9,13 +9,15 @@ from attrs import field, frozen
 class AuthResult:
     """One method's result as RFC 8601 2.2 writes it.
 
-    `properties` are pairs such as ("smtp.mailfrom", "a@example.org"); `reason` is in plain words.
+    `properties` are pairs such as ("smtp.mailfrom", "a@example.org"); `reason` is in plain words; `comment` stands
+    in parentheses behind the result: for iprev it is the name of the address.
     """
 
     method: str
     result: str
     properties: tuple[tuple[str, str], ...] = ()
     reason: str = ""
+    comment: str = ""
 
 
 @frozen

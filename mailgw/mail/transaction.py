@@ -11,6 +11,15 @@ from mailgw.mail.evidence import AuthResult, Evidence
 from mailgw.mail.message import Message
 
 Service = Literal["mx", "submission", "lmtp"]
+SignalKind = Literal["early_talker", "pipelining"]
+
+
+@frozen
+class Signal:
+    """Something in a client's manners that only its session sees; `detail` is for people."""
+
+    kind: SignalKind
+    detail: str
 
 
 @frozen
@@ -30,6 +39,8 @@ class Client:
     """Protocol and cipher once TLS is up (`TLSv1.3 TLS_AES_256_GCM_SHA384`), else empty."""
     identity: str = ""
     """The authenticated user, else empty."""
+    signals: tuple[Signal, ...] = ()
+    """At most one of each kind."""
 
 
 @define

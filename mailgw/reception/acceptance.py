@@ -31,6 +31,7 @@ class TraceSettings:
     hostname: str
     authserv_id: str
     spam_fields: bool
+    hide_client_address: bool = False
 
 
 class Acceptance:
@@ -95,11 +96,8 @@ class Acceptance:
             return Reply(552, "5.3.4", (f"The header is larger than {limits.header_size} octets",))
         if len(message.fields) > limits.header_fields:
             return Reply(554, "5.6.0", (f"The header has more than {limits.header_fields} fields",))
-        hops = sum(field.key == "received" for field in message.fields)
-        if hops > limits.hops:
-            # RFC 5321 6.3: a message that has come through so many servers is in a loop.
-            return Reply(554, "5.4.6", (f"Mail loop: the message has {hops} Received fields",))
-        return None
+        loop = trace.loop(message, self._trace.hostname, limits.hops)
+        return Reply(554, "5.4.6", (f"Mail loop: {loop}",)) if loop else None
 
     def _entry(self, transaction: Transaction, message: Message, routes: Sequence[Routed], verdict: Verdict) -> Entry:
         now = self._clock.seconds()
@@ -128,13 +126,16 @@ class Acceptance:
 
     def _traced(self, transaction: Transaction, message: Message, verdict: Verdict, now: float) -> Message:
         """Put our fields in front. Mail of our own users gets Received only: the rest is for its readers here."""
-        prefix = trace.received(transaction, self._trace.hostname, now)
+        settings = self._trace
+        prefix = trace.received(transaction, settings.hostname, now, hide_client=settings.hide_client_address)
+        cuts = trace.return_paths(message)
         if transaction.client.identity:
-            return evolve(message, prefix=prefix)
+            return evolve(message, prefix=prefix, cuts=cuts)
         results = authentication_results(self._trace.authserv_id, transaction.auth)
         spam = trace.spam_fields(verdict) if self._trace.spam_fields else b""
+        cuts = trace.merged((*cuts, *forged(message, settings.authserv_id)))
         # RFC 8601 5: a field that claims to be ours and is not would be believed by every reader behind us.
-        return evolve(message, prefix=spam + results + prefix, cuts=forged(message, self._trace.authserv_id))
+        return evolve(message, prefix=spam + results + prefix, cuts=cuts)
 
     def _log_accepted(self, transaction: Transaction, verdict: Verdict) -> None:
         self.log.info(

@@ -56,6 +56,10 @@ class Guard:
         """Whether most of the connections that may be are there."""
         return self._count.under_load
 
+    def knows(self, client: Client) -> bool:
+        """Whether the host is one of ours, or has good history."""
+        return client.address in self._own or self._history.is_good(host_of(client.address))
+
     def admit(self, client: Client) -> Reply | None:
         """Take a place for a session, once its client's address is known. Without a refusal, `leave` has to be called
         with the same service and address when it ends."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IReactorTime, ISSLTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.ssl import CertificateOptions
 from twisted.python.failure import Failure
@@ -27,6 +28,10 @@ class LinkEnded(Exception):
         self.reply = reply
 
 
+class _Silence(LinkEnded):
+    """The client said nothing in time."""
+
+
 _TIMED_OUT = Reply(421, "4.4.2", ("Timed out waiting for you, closing the connection",), close=True)
 _SESSION_TOO_LONG = Reply(421, "4.4.2", ("The session has lasted too long, closing the connection",), close=True)
 _SHUTTING_DOWN = Reply(421, "4.3.2", ("Shutting down, please try again later",), close=True)
@@ -39,7 +44,7 @@ class Link(Protocol):
     """Feeds the SMTP core with bytes, gives its events one by one, and writes the replies.
 
     `connected` is called when the connection is there. The transport is paused while the session is busy with
-    something else than waiting for an event.
+    something else than waiting for an event. `ahead` tells that a balancer sent more than its PROXY header at once.
     """
 
     def __init__(
@@ -63,8 +68,26 @@ class Link(Protocol):
         self._stopping = False
         self._ended: LinkEnded | None = None
         self.in_transaction = False
+        self.ahead = False
 
     # What the session uses
+
+    def speaks_early(self) -> bool:
+        """Whether the client has sent something by now, before the greeting."""
+        return self.ahead or self._connection.buffered > 0 or _readable(self.tcp)
+
+    async def speaks_within(self, limit: float) -> bool:
+        """Wait until the client sends something that it should not send yet, `limit` seconds at most; tell whether
+        it did. Raises LinkEnded."""
+        self._patience = limit
+        self._deadline = 0.0
+        try:
+            await self._wait()
+        except _Silence:
+            return False
+        if self._ended is not None:
+            raise self._ended
+        return True
 
     async def next_event(self, limit: float) -> Event:
         """Wait for the client's next event, `limit` seconds at most: who sends a command octet by octet does not
@@ -208,12 +231,23 @@ class Link(Protocol):
         elif self._clock.seconds() >= self._ends_at:
             self._wake(LinkEnded("session too long", _SESSION_TOO_LONG))
         else:
-            self._wake(LinkEnded("timeout", _TIMED_OUT))
+            self._wake(_Silence("timeout", _TIMED_OUT))
 
     def _abort(self) -> None:
         self._ended = self._ended or LinkEnded("aborted")
         self._wake(self._ended)
         self.tcp.abortConnection()
+
+
+def _readable(transport: Any) -> bool:
+    """Whether the kernel holds bytes of a TCP connection that the reactor has not read yet."""
+    handle = getattr(transport, "socket", None)
+    if handle is None or ISSLTransport.providedBy(transport):
+        return False
+    try:
+        return bool(handle.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+    except OSError:  # there are none, or the connection is gone
+        return False
 
 
 def _brief(reason: Failure) -> str:

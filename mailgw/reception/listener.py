@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar
 
-from attrs import define, field
+from attrs import define, evolve, field
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import ServerFactory
 from twisted.logger import Logger
 
@@ -15,7 +16,10 @@ from mailgw.config.schema import Limits, Listener
 from mailgw.mail.transaction import Client
 from mailgw.reception.intake import Intake, IntakeSettings
 from mailgw.reception.link import Link
+from mailgw.reception.networks import Networks
+from mailgw.reception.preface import ProxyPreface
 from mailgw.reception.session import Session, SessionSettings
+from mailgw.smtp.proxy import ProxyHeader
 from mailgw.smtp.server import Extensions, ServerConnection, ServerLimits
 
 _HURRY_INTERVAL = 1.0
@@ -27,6 +31,7 @@ class Sessions:
 
     _running: dict[Link, Deferred[None]] = field(factory=dict)
     _hurried: float = float("-inf")
+    stopping: bool = False
 
     def add(self, link: Link, done: Deferred[None]) -> None:
         self._running[link] = done
@@ -46,7 +51,8 @@ class Sessions:
                 link.hurry(limit)
 
     async def stop(self, clock: IReactorTime, grace: float) -> None:
-        """Ask all to end; cut those off that have not after `grace` seconds."""
+        """Ask all to end; cut those off that have not after `grace` seconds. No other may begin."""
+        self.stopping = True
         for link in tuple(self._running):
             link.stop()
         cutting = clock.callLater(grace, self._cut)
@@ -98,22 +104,42 @@ class ListenerFactory(ServerFactory):
         self._new_id = new_id
         self._server_limits = server_limits(session_settings.limits)
         self._extensions = extensions(listener, session_settings)
+        self._trusted_extensions = evolve(self._extensions, xclient=True)
+        self._balancers = Networks(listener.proxy_networks)
+        self._proxies = Networks(listener.xclient_networks)
 
-    def buildProtocol(self, addr: IAddress | None) -> Link:
+    def buildProtocol(self, addr: Any) -> Link | ProxyPreface:
+        address = plain_address(addr.host)
+        if address in self._balancers:
+            timeout = self._session_settings.timeouts.handshake
+            return ProxyPreface(address, partial(self._proxied, address), self._clock, timeout)
+        return self._link(address)
+
+    def _proxied(self, balancer: str, header: ProxyHeader, ahead: bool) -> Link:
+        link = self._link(header.source or balancer, header)
+        # With implicit TLS it is the handshake, whose turn it is.
+        link.ahead = ahead and not self._session_settings.implicit_tls
+        return link
+
+    def _link(self, address: str, header: ProxyHeader | None = None) -> Link:
+        """Make the link for a client. `header` came on a connection from a balancer."""
         connection = ServerConnection(
             self._session_settings.hostname,
             self._server_limits,
-            self._extensions,
+            self._trusted_extensions if address in self._proxies else self._extensions,
             tls=False,
         )
         return Link(
             connection,
             self._session_settings.timeouts,
             self._clock,
-            lambda link: self._connected(link, connection),
+            lambda link: self._connected(link, connection, header),
         )
 
-    def _connected(self, link: Link, connection: ServerConnection) -> None:
+    def _connected(self, link: Link, connection: ServerConnection, header: ProxyHeader | None) -> None:
+        if self._sessions.stopping:
+            link.close()
+            return
         peer, host = link.tcp.getPeer(), link.tcp.getHost()
         client = Client(
             session_id=self._new_id(),
@@ -122,6 +148,13 @@ class ListenerFactory(ServerFactory):
             port=peer.port,
             local=f"{plain_address(host.host)}:{host.port}",
         )
+        if header is not None and header.source:
+            client = evolve(
+                client,
+                address=header.source,
+                port=header.source_port,
+                local=f"{header.destination}:{header.destination_port}",
+            )
         refusal = self._guard.admit(client)
         if self._guard.under_load:
             self._sessions.hurry(self._session_settings.timeouts.command_under_load, self._clock.seconds())
@@ -141,11 +174,11 @@ class ListenerFactory(ServerFactory):
         session = Session(link, connection, client, self._session_settings, intake, self._clock)
         done = Deferred.fromCoroutine(session.run())
         self._sessions.add(link, done)
-        done.addBoth(self._ended, link, client)
+        done.addBoth(self._ended, link, session)
 
-    def _ended(self, result: Any, link: Link, client: Client) -> None:
+    def _ended(self, result: Any, link: Link, session: Session) -> None:
         self._sessions.remove(link)
-        self._guard.leave(client)
+        self._guard.leave(session.client)
 
 
 def server_limits(limits: Limits) -> ServerLimits:

@@ -13,13 +13,15 @@ from twisted.logger import Logger
 
 from mailgw.config.schema import Limits, Timeouts
 from mailgw.mail.reply import Refuse, Reply, StorageFull, TemporaryFailure
-from mailgw.mail.transaction import Client
+from mailgw.mail.transaction import Client, Signal
 from mailgw.reception.authentication import authenticate
 from mailgw.reception.credentials import Authenticator
 from mailgw.reception.guard import Guard
 from mailgw.reception.intake import Intake
 from mailgw.reception.limits import ErrorCount
 from mailgw.reception.link import Link, LinkEnded
+from mailgw.reception.signals import EARLY_TALKER, sent_ahead
+from mailgw.reception.xclient import proxied
 from mailgw.smtp import events
 from mailgw.smtp.events import Event
 from mailgw.smtp.server import ServerConnection
@@ -46,6 +48,8 @@ class SessionSettings:
     implicit_tls: bool
     authenticator: Authenticator
     guard: Guard
+    greeting_delay: float = 0.0
+    pipelining: bool = True
 
 
 class Session:
@@ -77,7 +81,7 @@ class Session:
         try:
             if self._settings.implicit_tls:
                 await self._implicit_tls()
-            self._link.send(Reply(220, "", (f"{self._settings.hostname} ESMTP mailgw",)))
+            await self._greet()
             while True:
                 reply = await self._respond(await self._link.next_event(self._patience))
                 if reply is not None and reply.close:
@@ -96,8 +100,32 @@ class Session:
             self._link.close()
             self.log.debug("session {session} ended: {reason}", event="session_ended", reason=reason, **self._ids())
 
+    async def _greet(self) -> None:
+        """Send the greeting, to hosts that we do not know after a while in which a client has to be silent."""
+        early = self._link.speaks_early()
+        delay = self._settings.greeting_delay
+        if delay and not early and not self._settings.guard.knows(self.client):
+            early = await self._link.speaks_within(delay)
+        if early:
+            self._note(EARLY_TALKER)
+        self._link.send(self._greeting)
+
+    @property
+    def _greeting(self) -> Reply:
+        return Reply(220, "", (f"{self._settings.hostname} ESMTP mailgw",))
+
+    def _note(self, signal: Signal) -> None:
+        """Keep what the client did, once."""
+        if all(known.kind != signal.kind for known in self.client.signals):
+            self._update(evolve(self.client, signals=(*self.client.signals, signal)))
+            self.log.info("{address} {detail}", event=signal.kind, detail=signal.detail, **self._ids())
+
     async def _respond(self, event: Event) -> Reply | None:
         """Answer one event; every failure becomes a reply here."""
+        if self._connection.buffered:
+            signal = sent_ahead(event, self.client, offered=self._settings.pipelining)
+            if signal is not None:
+                self._note(signal)
         try:
             reply = await _HANDLERS[type(event)](self, event)
         except Refuse as refuse:
@@ -140,7 +168,7 @@ class Session:
         return timeouts.command_under_load if self._settings.guard.under_load else timeouts.command
 
     def _ids(self) -> dict[str, str]:
-        return {"session": self.client.session_id, "address": self.client.address, "service": self.client.service}
+        return _ids(self.client)
 
     # Verbs, in the order of RFC 5321 4.1.1
 
@@ -185,6 +213,20 @@ class Session:
 
     async def quit(self, event: events.Quit) -> Reply:
         return _BYE
+
+    async def xclient(self, event: events.Xclient) -> Reply:
+        client = proxied(self.client, event)
+        if client.address != self.client.address:
+            refusal = self._settings.guard.admit(client)
+            if refusal is not None:
+                return refusal
+            self._settings.guard.leave(self.client)
+        self.log.info(
+            "{proxy} speaks for {address} in {session}", event="xclient", proxy=self.client.address, **_ids(client)
+        )
+        self._intake.reset()
+        self._update(client)
+        return self._greeting
 
     async def invalid(self, event: events.Invalid) -> Reply:
         self.log.debug(
@@ -236,6 +278,10 @@ class Session:
         self._intake.client = client
 
 
+def _ids(client: Client) -> dict[str, str]:
+    return {"session": client.session_id, "address": client.address, "service": client.service}
+
+
 _HANDLERS: dict[type[Event], Callable[..., Awaitable[Reply | None]]] = {
     events.Mail: Session.mail,
     events.Rcpt: Session.rcpt,
@@ -248,5 +294,6 @@ _HANDLERS: dict[type[Event], Callable[..., Awaitable[Reply | None]]] = {
     events.Help: Session.help,
     events.StartTls: Session.starttls,
     events.Auth: Session.auth,
+    events.Xclient: Session.xclient,
     events.Invalid: Session.invalid,
 }

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
-from mailgw.mail.address import AddressError, parse_domain
+from mailgw.mail.address import AddressError, ascii_domain, parse_domain
+from mailgw.mail.evidence import AuthResult
+from mailgw.mail.message import Message
 from mailgw.mail.transaction import Client, Transaction
 from mailgw.mail.verdict import Verdict
 
@@ -14,15 +17,25 @@ from mailgw.mail.verdict import Verdict
 _NO_CTEXT = re.compile(r"[^ -'*-\[\]-~\x80-\U0010ffff]")
 
 
-def received(transaction: Transaction, hostname: str, now: float) -> bytes:
-    """Make our Received field. `now` is the wall clock in seconds."""
+# RFC 5321 4.4 wants a `from`; RFC 6761 6.4: a name below `invalid` is nobody's.
+_HIDDEN = "client.invalid (authenticated user)"
+_OWN_LOOP = 10
+
+
+def received(transaction: Transaction, hostname: str, now: float, *, hide_client: bool = False) -> bytes:
+    """Make our Received field. `now` is the wall clock in seconds.
+
+    With `hide_client` the field does not tell where an authenticated user is.
+    """
     client = transaction.client
     recipients = transaction.envelope.recipients
+    hidden = hide_client and client.identity
+    from_domain = _HIDDEN if hidden else _from_domain(client, reverse_name(transaction.auth))
     # RFC 5321 7.6: with several recipients a `for` clause would show one of them to the others.
     for_clause = f"\r\n for <{recipients[0].forward_path}>" if len(recipients) == 1 else ""
     tls = f"\r\n ({_comment(client.tls)})" if client.tls else ""
     return (
-        f"Received: from {_from_domain(client)}\r\n by {hostname} (mailgw) with {protocol(transaction)}"
+        f"Received: from {from_domain}\r\n by {hostname} (mailgw) with {protocol(transaction)}"
         f" id {transaction.id}{tls}{for_clause};\r\n {date(int(now))}\r\n"
     ).encode()
 
@@ -45,11 +58,23 @@ def date(seconds: int) -> str:
     return f"{day}, {moment.tm_mday:02d} {month} {moment.tm_year} {time.strftime('%H:%M:%S', moment)} +0000"
 
 
-def _from_domain(client: Client) -> str:
-    """`helo (address)` where HELO gave a domain or a literal; else the address, with what it said as a comment."""
+def reverse_name(results: Sequence[AuthResult]) -> str:
+    """Give the name of the client's address that leads back to it, or nothing: a name that does not may be a lie."""
+    for result in results:
+        if result.method == "iprev" and result.result == "pass":
+            try:
+                return ascii_domain(parse_domain(result.comment))
+            except AddressError:
+                return ""
+    return ""
+
+
+def _from_domain(client: Client, name: str) -> str:
+    """`helo (name [address])` where HELO gave a domain or a literal; else the address, with what it said as a comment.
+    """
     literal = address_literal(client.address)
     try:
-        return f"{parse_domain(client.helo)} ({literal})"
+        return f"{parse_domain(client.helo)} ({name} {literal})" if name else f"{parse_domain(client.helo)} ({literal})"
     except AddressError:
         return f"{literal} (HELO {_comment(client.helo)})"
 
@@ -57,6 +82,47 @@ def _from_domain(client: Client) -> str:
 def address_literal(address: str) -> str:
     """Write an IP address as RFC 5321 4.1.3 does."""
     return f"[IPv6:{address}]" if ":" in address else f"[{address}]"
+
+
+def loop(message: Message, hostname: str, hops: int) -> str:
+    """Say why the message must be in a loop (RFC 5321 6.3), or nothing.
+
+    That is when it has been on more than `hops` servers, or so often here that no forwarding explains it.
+    """
+    fields = [field for field in message.fields if field.key == "received"]
+    if len(fields) > hops:
+        return f"the message has {len(fields)} Received fields"
+    ours = f" by {hostname} (mailgw) with ".encode()
+    times = sum(ours in field.raw for field in fields)
+    return f"the message has been here {times} times" if times > _OWN_LOOP else ""
+
+
+def return_paths(message: Message) -> tuple[tuple[int, int], ...]:
+    """Give the offsets in the head of each Return-Path field, for `Message.cuts`.
+
+    RFC 5321 4.4: it is written at final delivery. One that came from outside is no reverse-path of ours.
+    """
+    if b"return-path" not in message.head.lower():
+        return ()
+    cuts = []
+    position = 0
+    for field in message.fields:
+        position = message.head.index(field.raw, position)
+        if field.key == "return-path":
+            cuts.append((position, position + len(field.raw)))
+        position += len(field.raw)
+    return tuple(cuts)
+
+
+def merged(cuts: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """Put cuts in order, and make one of those that overlap."""
+    result: list[tuple[int, int]] = []
+    for start, end in sorted(cuts):
+        if result and start < result[-1][1]:
+            result[-1] = (result[-1][0], max(end, result[-1][1]))
+        else:
+            result.append((start, end))
+    return tuple(result)
 
 
 def _comment(text: str) -> str:

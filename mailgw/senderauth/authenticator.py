@@ -17,6 +17,7 @@ from mailgw.mail.evidence import AuthResult, Evidence
 from mailgw.mail.message import Message
 from mailgw.mail.transaction import Client
 from mailgw.operation.threads import Threads
+from mailgw.senderauth import helo
 from mailgw.senderauth.dkim import Dkim, DkimResult
 from mailgw.senderauth.iprev import IprevResult, iprev
 from mailgw.senderauth.spf import Spf, SpfResult
@@ -40,6 +41,7 @@ SYMBOLS: Mapping[str, float] = {
     "RDNS_MISMATCH": 1.0,
     "RDNS_VALID": 0.0,
     "RDNS_TEMPERROR": 0.0,
+    **helo.SYMBOLS,
 }
 """Every symbol stated here, with its weight when etc does not say otherwise."""
 
@@ -88,6 +90,7 @@ class Authenticator:
         time_limit: float = TIME_LIMIT,
     ) -> None:
         self._resolver = resolver
+        self._hostname = hostname
         self._clock = clock
         self._time_limit = time_limit
         self._spf = Spf(resolver, hostname)
@@ -115,9 +118,14 @@ class Authenticator:
         symbol, text = _IPREV_SYMBOLS[result.result]
         detail = text.format(address=client.address, name=result.name)
         return Findings(
-            (AuthResult("iprev", result.result, (("policy.iprev", client.address),)),),
+            (AuthResult("iprev", result.result, (("policy.iprev", client.address),), comment=result.name),),
             (Evidence(symbol, detail, source="iprev"),),
         )
+
+    async def helo(self, client: Client) -> Findings:
+        """Check what the client calls itself."""
+        check = helo.check_helo(self._resolver, client, self._hostname)
+        return Findings(evidence=await self._limited("helo", check, ()))
 
     async def _limited(self, method: str, check: Awaitable[T], otherwise: T) -> T:
         """Give the check's result, or `otherwise` when it takes too long or raises."""

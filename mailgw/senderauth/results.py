@@ -17,6 +17,8 @@ _ATOMS = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~\-]+
 _BARE = re.compile(rf"{_TOKEN}|(?:{_ATOMS})?@[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
 _NO_KEYWORD = re.compile(r"[^A-Za-z0-9.-]")
 _UNSAFE = re.compile(r"[^ -~]")
+# RFC 5322 3.2.2: what may stand in a comment.
+_NO_CTEXT = re.compile(r"[^!-'*-\[\]-~ ]")
 # RFC 5322 2.2 and 4.5.3: a field's name, and space before the colon. Any CR or LF may end a line for someone who reads
 # the message later, so any may begin a field.
 _FIELD = re.compile(rb"(?:\A|(?<=[\r\n]))Authentication-Results[ \t]*:", re.I)
@@ -45,6 +47,8 @@ def authentication_results(authserv_id: str, results: Sequence[AuthResult]) -> b
 def _result(result: AuthResult) -> str:
     """Give one result, folded. A quoted reason may be folded at its spaces (RFC 5322 3.2.4), other values never."""
     words = [f" {_keyword(result.method)}={_keyword(result.result)}"]
+    if result.comment:
+        words.append(f" ({_NO_CTEXT.sub('?', result.comment[:MAX_VALUE])})")
     if result.reason:
         words += _WORD.findall(f" reason={_quoted(result.reason)}")
     words += [f" {_keyword(name)}={_value(value)}" for name, value in result.properties]

@@ -33,6 +33,7 @@ class Authenticator(Protocol):
     """Sender authentication as the judge sees it. Its methods raise nothing."""
 
     async def iprev(self, client: Client) -> Findings: ...
+    async def helo(self, client: Client) -> Findings: ...
     async def spf(self, client: Client, reverse_path: Mailbox | None) -> Findings: ...
     async def dkim(self, message: Message) -> Findings: ...
 
@@ -101,6 +102,7 @@ class Judge:
             return None
         early = Early()
         early.start(self._authenticator.iprev(client))
+        early.start(self._authenticator.helo(client))
         early.start(self._authenticator.spf(client, reverse_path))
         return early
 

@@ -8,6 +8,7 @@ message with LF line ends, which become CRLF:
     absent SYMBOL           this one is not
     nothing                 no symbol at all is stated
     helo NAME               also: client ADDRESS, mail_from ADDRESS (empty: the null one), rcpt ADDRESS, identity USER
+    signal KIND             the session saw this: early_talker, pipelining
     smtputf8                the transaction is one of RFC 6531
     ---
     From: ...
@@ -20,7 +21,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
@@ -32,6 +33,7 @@ from mailgw.filters import catalogue
 from mailgw.filters.runner import FilterRunner
 from mailgw.mail.address import Mailbox
 from mailgw.mail.envelope import Recipient
+from mailgw.mail.transaction import Signal, SignalKind
 from mailgw.operation.threads import ThreadsInline
 from tests.filters.support import NOW, make_transaction
 
@@ -57,6 +59,8 @@ class Case:
             self.nothing = True
         elif word == "smtputf8":
             self.changes["smtputf8"] = True
+        elif word == "signal":
+            self.changes["signals"] = (*self.changes.get("signals", ()), Signal(cast(SignalKind, value), "seen"))
         elif word == "mail_from":
             self.changes["reverse_path"] = Mailbox.parse(value) if value else None
         elif word == "rcpt":

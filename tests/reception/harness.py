@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from attrs import evolve
 from twisted.internet.address import IPv4Address
@@ -21,7 +22,6 @@ from mailgw.reception.acceptance import Acceptance, TraceSettings
 from mailgw.reception.guard import Guard
 from mailgw.reception.history import MemoryHistory
 from mailgw.reception.intake import IntakeSettings
-from mailgw.reception.link import Link
 from mailgw.reception.listener import ListenerFactory, Sessions
 from mailgw.reception.networks import Networks
 from mailgw.reception.rates import Rates
@@ -106,7 +106,9 @@ class Server:
         store: MemoryStore | None = None,
         rates: Mapping[str, Rate] = NO_RATES,
         own_networks: Sequence[str] = (),
+        **listener: Any,
     ) -> None:
+        """`listener` has more keys of its section."""
         self.clock = Clock()
         self.clock.advance(1_700_000_000)
         self.judge = FakeJudge()
@@ -139,11 +141,19 @@ class Server:
             postmaster_domain="ours.example",
             guard=self.guard,
         )
+        section = Listener(kind=kind, tls="none", **listener)  # type: ignore[arg-type]
         session_settings = SessionSettings(
-            "mx.ours.example", limits, timeouts, None, False, self.authenticator, self.guard
+            "mx.ours.example",
+            limits,
+            timeouts,
+            None,
+            False,
+            self.authenticator,
+            self.guard,
+            section.greeting_delay,
         )
         self.factory = ListenerFactory(
-            Listener(kind=kind, tls="none"),  # type: ignore[arg-type]
+            section,
             session_settings,
             intake_settings,
             self.sessions,
@@ -162,13 +172,10 @@ class Peer:
     """A client: `say` sends bytes and gives the replies that came back."""
 
     def __init__(self, server: Server, address: str) -> None:
-        link = server.factory.buildProtocol(None)
-        self.link: Link = link
-        self.transport = Transport(
-            hostAddress=IPv4Address("TCP", "127.0.0.1", 25), peerAddress=IPv4Address("TCP", address, 40000)
-        )
-        self.transport.protocol = link
-        link.makeConnection(self.transport)
+        peer = IPv4Address("TCP", address, 40000)
+        self.transport = Transport(hostAddress=IPv4Address("TCP", "127.0.0.1", 25), peerAddress=peer)
+        self.transport.protocol = server.factory.buildProtocol(peer)
+        self.transport.protocol.makeConnection(self.transport)
         self.greeting = self.replies()
 
     def replies(self) -> str:
@@ -178,7 +185,12 @@ class Peer:
 
     def say(self, *lines: str) -> str:
         """Send lines in one segment; give what was answered by now."""
-        self.link.dataReceived("".join(line + "\r\n" for line in lines).encode())
+        return self.send("".join(line + "\r\n" for line in lines).encode())
+
+    def send(self, data: bytes) -> str:
+        """Send bytes in one segment; give what was answered by now."""
+        protocol: Any = self.transport.protocol
+        protocol.dataReceived(data)
         return self.replies()
 
     @property

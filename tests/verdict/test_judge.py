@@ -43,6 +43,9 @@ class StubAuthenticator:
     async def iprev(self, client: Any) -> StubFindings:
         return await self._check("iprev")
 
+    async def helo(self, client: Any) -> StubFindings:
+        return StubFindings()
+
     async def spf(self, client: Any, reverse_path: Any) -> StubFindings:
         return await self._check("spf", Evidence("SPF_FAIL", str(reverse_path), source="spf"))
 
