@@ -178,6 +178,11 @@ class Peer:
         self.transport.protocol.makeConnection(self.transport)
         self.greeting = self.replies()
 
+    @property
+    def link(self) -> Any:
+        """What the bytes go to: behind a PROXY header that is the link."""
+        return self.transport.protocol
+
     def replies(self) -> str:
         data = self.transport.value().decode()
         self.transport.clear()
@@ -189,8 +194,7 @@ class Peer:
 
     def send(self, data: bytes) -> str:
         """Send bytes in one segment; give what was answered by now."""
-        protocol: Any = self.transport.protocol
-        protocol.dataReceived(data)
+        self.link.dataReceived(data)
         return self.replies()
 
     @property
