@@ -18,6 +18,7 @@ from mailgw.config.endpoints import parse_address
 from mailgw.config.errors import ConfigError, ConfigurationErrors
 from mailgw.config.load import load_filter_file, load_settings
 from mailgw.config.schema import FilterFile, Settings
+from mailgw.delivery.alias import AliasAgent
 from mailgw.delivery.dsn import ReportWriter
 from mailgw.delivery.maildir import MaildirAgent
 from mailgw.delivery.relay import RelayAgent
@@ -135,7 +136,7 @@ def build(path: str | os.PathLike[str], reactor: Any, entropy: random.Random, st
     maildir = MaildirAgent(settings.maildir, disk, settings.hostname, reactor)
     relay = RelayAgent(reactor, resolver, settings.relay, settings.routes, settings.hostname, disk, entropy)
     reporter = ReportWriter(settings.hostname, etc.router, settings.queue, reactor, entropy)
-    agents: dict[str, DeliveryAgent] = {"maildir": maildir, "relay": relay}
+    agents: dict[str, DeliveryAgent] = {"maildir": maildir, "relay": relay, "alias": AliasAgent()}
     scheduler = Scheduler(store, agents, reporter, reactor, entropy, settings.queue)
     sessions = Sessions()
     bindings = _bindings(

@@ -10,16 +10,16 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from mailgw.config.schema import Limits, Queue
-from mailgw.mail.envelope import Recipient
 from mailgw.mail.message import Message
 from mailgw.mail.reply import Reply
 from mailgw.mail.transaction import Transaction
 from mailgw.mail.verdict import Verdict
-from mailgw.queue.item import Delivery, Destination, QueuedMessage
+from mailgw.queue.item import QueuedMessage
 from mailgw.queue.store import Entry, QueueStore
 from mailgw.reception import trace
+from mailgw.reception.fanout import deliveries
 from mailgw.reception.guard import Guard
-from mailgw.routing.interface import Routed, Target
+from mailgw.routing.interface import Routed
 from mailgw.senderauth.results import authentication_results, forged
 from mailgw.verdict.judge import Early, Judge
 
@@ -103,14 +103,6 @@ class Acceptance:
         now = self._clock.seconds()
         envelope = transaction.envelope
         lifetime = self._queue.lifetime if envelope.reverse_path is not None else self._queue.report_lifetime
-        targets: dict[Target, Recipient] = {}
-        for recipient, routed in zip(envelope.recipients, routes, strict=True):
-            for target in routed.targets:
-                targets.setdefault(target, _towards(recipient, target))  # one copy where two recipients lead to one
-        deliveries = tuple(
-            Delivery(transaction.id, number, recipient, _in_folder(target, verdict), now, now + lifetime)
-            for number, (target, recipient) in enumerate(targets.items())
-        )
         client = transaction.client
         queued = QueuedMessage(
             id=transaction.id,
@@ -122,7 +114,7 @@ class Acceptance:
             identity=client.identity,
             verdict=verdict,
         )
-        return Entry(queued, deliveries)
+        return Entry(queued, deliveries(transaction.id, envelope, routes, verdict, now, now + lifetime))
 
     def _traced(self, transaction: Transaction, message: Message, verdict: Verdict, now: float) -> Message:
         """Put our fields in front. Mail of our own users gets Received only: the rest is for its readers here."""
@@ -174,18 +166,3 @@ def _facts(transaction: Transaction) -> dict[str, object]:
         "size": message.size,
         "message_id": message_id.text[:255] if message_id is not None else "",
     }
-
-
-def _towards(recipient: Recipient, target: Target) -> Recipient:
-    """The recipient for one target; behind an alias, ORCPT remembers whom the sender wrote to (RFC 3461 5.2.7.1)."""
-    if target.mailbox == recipient.forward_path:
-        return recipient
-    original = recipient.orcpt or f"rfc822;{recipient.forward_path}"
-    return Recipient(target.mailbox, original, recipient.notify)
-
-
-def _in_folder(target: Target, verdict: Verdict) -> Destination:
-    """Choose the folder; a relayed copy has none, and goes with the X-Spam fields."""
-    if target.destination.agent != "maildir":
-        return target.destination
-    return evolve(target.destination, folder="spam" if verdict.action == "spam" else "inbox")

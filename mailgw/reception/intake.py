@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar
 
-from attrs import frozen
+from attrs import evolve, frozen
 from twisted.logger import Logger
 
 from mailgw.config.schema import Limits, Timeouts
@@ -66,7 +66,14 @@ class Intake:
             early.cancel()
 
     def mail(self, event: events.Mail) -> Reply:
-        self._envelope = Envelope(event.reverse_path, body=event.body, smtputf8=event.smtputf8)
+        self._envelope = Envelope(
+            event.reverse_path,
+            body=event.body,
+            smtputf8=event.smtputf8,
+            ret=event.ret,
+            envid=event.envid,
+            requiretls=event.requiretls,
+        )
         self._link.in_transaction = True
         # DNS is asked while the client goes on with RCPT and DATA, so that nobody waits for it.
         self._early = self._settings.judge.begin(self.client, event.reverse_path)
@@ -121,12 +128,7 @@ class Intake:
             transaction = Transaction(
                 transaction_id,
                 self.client,
-                Envelope(
-                    self._envelope.reverse_path,
-                    tuple(recipient for recipient, _ in self._recipients),
-                    self._envelope.body,
-                    self._envelope.smtputf8,
-                ),
+                evolve(self._envelope, recipients=tuple(recipient for recipient, _ in self._recipients)),
             )
             content = await writer.finish()
             if isinstance(content, BytesContent):

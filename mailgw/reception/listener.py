@@ -192,15 +192,18 @@ def server_limits(limits: Limits) -> ServerLimits:
 
 
 def extensions(listener: Listener, settings: SessionSettings) -> Extensions:
-    """What a listener offers. AUTH is for submission, and the core shows it under TLS only."""
+    """What a listener offers. AUTH is for submission; the core shows it and REQUIRETLS under TLS only."""
+    without = listener.without
     return Extensions(
-        size=settings.limits.message_size,
-        pipelining=True,
-        eightbitmime=True,
-        smtputf8=True,
-        enhancedstatuscodes=True,
+        size=None if "SIZE" in without else settings.limits.message_size,
+        pipelining="PIPELINING" not in without,
+        eightbitmime="8BITMIME" not in without,
+        smtputf8="SMTPUTF8" not in without and "8BITMIME" not in without,  # RFC 6531 3.1: not without 8BITMIME
+        enhancedstatuscodes="ENHANCEDSTATUSCODES" not in without,
         starttls=listener.tls == "starttls" and settings.tls_options is not None,
         auth=("PLAIN", "LOGIN") if listener.kind == "submission" else (),
+        dsn="DSN" not in without,
+        requiretls="REQUIRETLS" not in without and settings.tls_options is not None,
     )
 
 
