@@ -19,6 +19,7 @@ from mailgw.config.errors import ConfigError, ConfigurationErrors
 from mailgw.config.load import load_filter_file, load_settings
 from mailgw.config.schema import FilterFile, Settings
 from mailgw.delivery.alias import AliasAgent
+from mailgw.delivery.callahead import CallAhead
 from mailgw.delivery.dsn import ReportWriter
 from mailgw.delivery.maildir import MaildirAgent
 from mailgw.delivery.relay import RelayAgent
@@ -44,7 +45,10 @@ from mailgw.reception.networks import Networks
 from mailgw.reception.rates import Rates
 from mailgw.reception.session import SessionSettings
 from mailgw.routing.current import CurrentRouter, routing_files
+from mailgw.routing.interface import RecipientVerifier
+from mailgw.routing.listing import RecipientCommands, check_programs, make_lists
 from mailgw.routing.load import load_router
+from mailgw.routing.recipients import RecipientList
 from mailgw.senderauth.authenticator import SYMBOLS, Authenticator
 from mailgw.verdict.judge import Judge
 from mailgw.verdict.policy import Policy
@@ -67,6 +71,8 @@ class Etc:
     weights: Mapping[str, float]
     """Of every symbol: the filters', the site's rules', sender authentication's, changed by [scores]."""
     router: CurrentRouter
+    lists: Mapping[str, RecipientList]
+    """Of domains with a recipients_command; empty until RecipientCommands fills them."""
 
 
 def load(path: str | os.PathLike[str], clock: IReactorTime, threads: Threads) -> Etc:
@@ -82,6 +88,8 @@ def load(path: str | os.PathLike[str], clock: IReactorTime, threads: Threads) ->
     filters: Sequence[Filter] = ()
     weights: Mapping[str, float] = {}
     router: CurrentRouter | None = None
+    lists = make_lists(settings)
+    errors += check_programs(settings, str(main))
     try:
         filter_file = load_filter_file(settings.filters_file)
         filters, weights = catalogue.build(
@@ -90,12 +98,12 @@ def load(path: str | os.PathLike[str], clock: IReactorTime, threads: Threads) ->
     except ConfigurationErrors as found:
         errors += found.errors
     try:
-        router = CurrentRouter(routing_files(settings), lambda: load_router(settings, str(main)), clock, threads)
+        router = CurrentRouter(routing_files(settings), lambda: load_router(settings, str(main), lists), clock, threads)
     except ConfigurationErrors as found:
         errors += found.errors
     if errors or router is None:
         raise ConfigurationErrors(errors)
-    return Etc(main, settings, filter_file, filters, weights, router)
+    return Etc(main, settings, filter_file, filters, weights, router, lists)
 
 
 def make_judge(etc: Etc, resolver: Resolver, clock: IReactorTime, threads: Threads) -> Judge:
@@ -135,12 +143,14 @@ def build(path: str | os.PathLike[str], reactor: Any, entropy: random.Random, st
     make_id = _Ids(reactor, entropy)
     maildir = MaildirAgent(settings.maildir, disk, settings.hostname, reactor)
     relay = RelayAgent(reactor, resolver, settings.relay, settings.routes, settings.hostname, disk, entropy)
+    verifier = CallAhead(relay.sessions, reactor, settings.timeouts.call_ahead)
+    recipients = RecipientCommands(settings, etc.lists, reactor, cpu)
     reporter = ReportWriter(settings.hostname, etc.router, settings.queue, reactor, entropy)
     agents: dict[str, DeliveryAgent] = {"maildir": maildir, "relay": relay, "alias": AliasAgent()}
     scheduler = Scheduler(store, agents, reporter, reactor, entropy, settings.queue)
     sessions = Sessions()
     bindings = _bindings(
-        etc, make_judge(etc, resolver, reactor, cpu), store, scheduler, sessions, reactor, cpu, make_id
+        etc, make_judge(etc, resolver, reactor, cpu), store, scheduler, sessions, reactor, cpu, make_id, verifier
     )
     parts = (
         Part("threads", cpu.start, cpu.stop),
@@ -148,6 +158,7 @@ def build(path: str | os.PathLike[str], reactor: Any, entropy: random.Random, st
         Part("users and aliases", etc.router.start, etc.router.stop),
         Part("resolver", _nothing, resolver.stop),
         Part("queue", store.open, store.close),
+        Part("recipients", recipients.start, recipients.stop),
         Part("folders", _nothing, maildir.close),
         Part("relay", _nothing, relay.close),
         Part("scheduler", scheduler.start, lambda: scheduler.stop(settings.timeouts.shutdown)),
@@ -171,6 +182,7 @@ def _bindings(
     clock: IReactorTime,
     threads: Threads,
     make_id: _Ids,
+    verifier: RecipientVerifier,
 ) -> list[Binding]:
     settings = etc.settings
     options = tls.server_options(settings.tls)
@@ -195,6 +207,7 @@ def _bindings(
         timeouts=settings.timeouts,
         new_id=make_id,
         postmaster_domain=next(iter(settings.domains), settings.hostname),
+        verifier=verifier,
         guard=guard,
     )
     authenticator = UserFile(settings.routing.users_file, threads, clock)

@@ -18,7 +18,8 @@ from mailgw.queue.store import ContentWriter, QueueStore
 from mailgw.reception.acceptance import Acceptance
 from mailgw.reception.guard import Guard
 from mailgw.reception.link import Link, LinkEnded
-from mailgw.routing.interface import Routed, Router, Unknown
+from mailgw.reception.verification import unknown, verify
+from mailgw.routing.interface import RecipientVerifier, Routed, Router, Unknown
 from mailgw.smtp import events
 from mailgw.verdict.judge import Early, Judge
 
@@ -40,6 +41,7 @@ class IntakeSettings:
     timeouts: Timeouts
     new_id: Callable[[], str]
     postmaster_domain: str
+    verifier: RecipientVerifier
     guard: Guard
 
 
@@ -79,7 +81,8 @@ class Intake:
         self._early = self._settings.judge.begin(self.client, event.reverse_path)
         return _SENDER_OK
 
-    def rcpt(self, event: events.Rcpt) -> Reply:
+    async def rcpt(self, event: events.Rcpt) -> Reply:
+        """Take a recipient. Waits only for what a next hop is asked."""
         limits = self._settings.limits
         most = limits.recipients_authenticated if self.client.identity else limits.recipients
         if len(self._recipients) >= most:
@@ -94,14 +97,18 @@ class Intake:
             return refusal
         routed = self._settings.router.resolve(mailbox)
         if isinstance(routed, Unknown):
-            reason = routed.reason
-            return self._refuse(mailbox, reason, "5.1.1", f"<{mailbox}> is unknown here: please check the address")
+            return self._refuse(mailbox, unknown(mailbox), routed.reason)
         if not routed.ours and self.client.service == "mx":
-            return self._refuse(mailbox, "relay", "5.7.1", f"<{mailbox}> is not ours, and this port does not relay")
+            reply = Reply(550, "5.7.1", (f"<{mailbox}> is not ours, and this port does not relay",))
+            return self._refuse(mailbox, reply, "relay")
+        if routed.undecided:
+            doubt = await verify(mailbox, routed, self._settings.verifier)
+            if doubt is not None:
+                return self._refuse(mailbox, doubt.reply, doubt.reason)
         self._recipients.append((Recipient(mailbox, event.orcpt, event.notify), routed))
         return _RECIPIENT_OK
 
-    def _refuse(self, mailbox: Mailbox, reason: str, status: str, text: str) -> Reply:
+    def _refuse(self, mailbox: Mailbox, reply: Reply, reason: str) -> Reply:
         assert self._envelope is not None
         self.log.info(
             "refused recipient <{recipient}> of <{sender}> from {address}: {reason}",
@@ -112,7 +119,7 @@ class Intake:
             reason=reason,
             session=self.client.session_id,
         )
-        return Reply(550, status, (text,))
+        return reply
 
     async def data(self, link: Link) -> Reply:
         """Take the message and decide about it. The reply is the one to the final dot."""

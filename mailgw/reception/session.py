@@ -190,7 +190,7 @@ class Session:
         return refusal or self._intake.mail(event)
 
     async def rcpt(self, event: events.Rcpt) -> Reply:
-        reply = self._intake.rcpt(event)
+        reply = await self._intake.rcpt(event)
         if reply.status == "5.1.1":
             self._count.unknown_recipients += 1
         return reply

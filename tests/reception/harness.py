@@ -26,7 +26,7 @@ from mailgw.reception.listener import ListenerFactory, Sessions
 from mailgw.reception.networks import Networks
 from mailgw.reception.rates import Rates
 from mailgw.reception.session import SessionSettings
-from mailgw.routing.interface import Routed, Target, Unknown
+from mailgw.routing.interface import Routed, Target, Unknown, Verification
 
 # Tests of something else are not to run into a rate.
 NO_RATES = {name: evolve(rate, limit=0) for name, rate in DEFAULT_RATES.items()}
@@ -34,16 +34,22 @@ INBOX = Verdict("inbox", 0.0, (), "nothing against it")
 
 
 class FakeRouter:
-    """`known` at ours.example are mailboxes; every other domain is outside."""
+    """`known` at ours.example are mailboxes; who is at routed.example the next hop knows, nobody yet at
+    listed.example; every other domain is outside."""
 
     known = ("alice", "bob", "postmaster")
 
     def is_ours(self, domain: str) -> bool:
-        return domain == "ours.example"
+        return domain in ("ours.example", "routed.example", "listed.example")
 
     def resolve(self, mailbox: Mailbox) -> Routed | Unknown:
         if not self.is_ours(mailbox.domain):
             return Routed((Target(mailbox, Destination("relay", f"mx:{mailbox.domain}")),), ours=False)
+        if mailbox.domain != "ours.example":
+            target = Target(mailbox, Destination("relay", "route:store"))
+            return Routed(
+                (target,), ours=True, undecided="list" if mailbox.domain == "listed.example" else "call_ahead"
+            )
         if mailbox.local_part not in self.known:
             return Unknown("no such mailbox")
         return Routed((Target(mailbox, Destination("maildir", str(mailbox))),), ours=True)
@@ -69,6 +75,21 @@ class FakeJudge:
         if self.error is not None:
             raise self.error
         return self.verdict
+
+
+class FakeVerifier:
+    """Says `verification` of everybody, or waits for `pending`; keeps whom it was asked about."""
+
+    def __init__(self) -> None:
+        self.verification = Verification(True)
+        self.pending: Deferred[None] | None = None
+        self.asked: list[Mailbox] = []
+
+    async def verify(self, target: Target) -> Verification:
+        self.asked.append(target.mailbox)
+        if self.pending is not None:
+            await self.pending
+        return self.verification
 
 
 class FakeAuthenticator:
@@ -113,6 +134,7 @@ class Server:
         self.clock.advance(1_700_000_000)
         self.judge = FakeJudge()
         self.authenticator = FakeAuthenticator()
+        self.verifier = FakeVerifier()
         self.store = store or MemoryStore()
         self.offered: list[Entry] = []
         self.sessions = Sessions()
@@ -139,6 +161,7 @@ class Server:
             timeouts=timeouts,
             new_id=self.new_id,
             postmaster_domain="ours.example",
+            verifier=self.verifier,
             guard=self.guard,
         )
         section = Listener(kind=kind, tls="none", **listener)  # type: ignore[arg-type]
