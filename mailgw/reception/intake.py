@@ -1,4 +1,4 @@
-"""The mail transaction of a session: MAIL, RCPT and DATA, up to the message that acceptance decides about."""
+"""The mail transaction of a session: MAIL, RCPT, DATA and BDAT, up to the message that acceptance decides about."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from twisted.logger import Logger
 from mailgw.config.schema import Limits, Timeouts
 from mailgw.mail.address import Mailbox
 from mailgw.mail.envelope import Envelope, Recipient
-from mailgw.mail.message import MAX_HEADER, BytesContent, Message, head_of
 from mailgw.mail.reply import Reply
 from mailgw.mail.transaction import Client, Transaction
-from mailgw.queue.store import ContentWriter, QueueStore
+from mailgw.queue.store import QueueStore
 from mailgw.reception.acceptance import Acceptance
 from mailgw.reception.guard import Guard
-from mailgw.reception.link import Link, LinkEnded
+from mailgw.reception.incoming import Incoming
+from mailgw.reception.link import Link
 from mailgw.reception.verification import unknown, verify
 from mailgw.routing.interface import RecipientVerifier, Routed, Router, Unknown
 from mailgw.smtp import events
@@ -57,6 +57,7 @@ class Intake:
         self._envelope: Envelope | None = None
         self._recipients: list[tuple[Recipient, Routed]] = []
         self._early: Early | None = None
+        self._incoming: Incoming | None = None  # between the chunks of BDAT too
 
     def reset(self) -> None:
         """Forget the transaction (RFC 5321 4.1.1.5)."""
@@ -66,6 +67,9 @@ class Intake:
         early, self._early = self._early, None
         if early is not None:
             early.cancel()
+        incoming, self._incoming = self._incoming, None
+        if incoming is not None:
+            incoming.abandon()
 
     def mail(self, event: events.Mail) -> Reply:
         self._envelope = Envelope(
@@ -98,7 +102,7 @@ class Intake:
         routed = self._settings.router.resolve(mailbox)
         if isinstance(routed, Unknown):
             return self._refuse(mailbox, unknown(mailbox), routed.reason)
-        if not routed.ours and self.client.service == "mx":
+        if not routed.ours and self.client.service != "submission":
             reply = Reply(550, "5.7.1", (f"<{mailbox}> is not ours, and this port does not relay",))
             return self._refuse(mailbox, reply, "relay")
         if routed.undecided:
@@ -123,56 +127,45 @@ class Intake:
 
     async def data(self, link: Link) -> Reply:
         """Take the message and decide about it. The reply is the one to the final dot."""
-        assert self._envelope is not None  # the core answers 503 otherwise
-        transaction_id = self._settings.new_id()
-        writer = self._settings.store.new_content(transaction_id)
+        incoming = self._begin()
         link.send(_START_MAIL)
-        kept = False
+        return await self._take(incoming)
+
+    async def bdat(self) -> Reply:
+        """Take a chunk of the message, and decide about it after the last. The reply is the one to the chunk."""
+        return await self._take(self._incoming or self._begin())
+
+    def _begin(self) -> Incoming:
+        transaction_id = self._settings.new_id()
+        self._incoming = Incoming(transaction_id, self._settings.store.new_content(transaction_id))
+        return self._incoming
+
+    async def _take(self, incoming: Incoming) -> Reply:
+        more = kept = False
         try:
-            head, problem = await self._receive(writer)
-            if problem is not None:
-                return problem
-            transaction = Transaction(
-                transaction_id,
-                self.client,
-                evolve(self._envelope, recipients=tuple(recipient for recipient, _ in self._recipients)),
-            )
-            content = await writer.finish()
-            if isinstance(content, BytesContent):
-                transaction.message = Message.from_bytes(content.data)
-            else:
-                transaction.message = Message(content, head)
-            reply, kept = await self._settings.acceptance.accept(
-                transaction, [routed for _, routed in self._recipients], self._early
-            )
+            end = await incoming.receive(self._link, self._settings.timeouts.data)
+            if end.problem is not None:
+                return end.problem
+            if isinstance(end, events.ChunkEnd):
+                more = True
+                return Reply(250, "2.0.0", (f"{end.size} octets taken so far",))
+            reply, kept = await self._decide(incoming)
             return reply
         finally:
-            if not kept:
-                await writer.abort()
-            self.reset()
+            if not more:
+                self._incoming = None
+                if not kept:
+                    await incoming.abort()
+                self.reset()
 
-    async def _receive(self, writer: ContentWriter) -> tuple[bytes, Reply | None]:
-        """Write the content as it comes. Give its head, and what is wrong with it, if something is.
-
-        A failing disk does not end it: the rest is read and dropped, so that content never becomes commands.
-        """
-        head = bytearray()
-        head_done = False
-        failure: Exception | None = None
-        while True:
-            event = await self._link.next_event(self._settings.timeouts.data)
-            if isinstance(event, events.ContentEnd):
-                if failure is not None and event.problem is None:
-                    raise failure
-                return head_of(bytes(head)), event.problem
-            if not isinstance(event, events.Content):
-                raise LinkEnded(f"unexpected {type(event).__name__} in a message")
-            if failure is not None:
-                continue
-            if not head_done:
-                head += event.data[: MAX_HEADER - len(head)]
-                head_done = len(head) >= MAX_HEADER or b"\r\n\r\n" in head
-            try:
-                await writer.write(event.data)
-            except Exception as error:
-                failure = error
+    async def _decide(self, incoming: Incoming) -> tuple[Reply, bool]:
+        """Give the reply to the message, and whether the queue has its content now."""
+        assert self._envelope is not None  # the core answers 503 otherwise
+        transaction = Transaction(
+            incoming.id,
+            self.client,
+            evolve(self._envelope, recipients=tuple(recipient for recipient, _ in self._recipients)),
+        )
+        transaction.message = await incoming.message()
+        routes = [routed for _, routed in self._recipients]
+        return await self._settings.acceptance.accept(transaction, routes, self._early)

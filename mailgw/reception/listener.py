@@ -19,6 +19,7 @@ from mailgw.reception.link import Link
 from mailgw.reception.networks import Networks
 from mailgw.reception.preface import ProxyPreface
 from mailgw.reception.session import Session, SessionSettings
+from mailgw.smtp.extensions import Announced
 from mailgw.smtp.proxy import ProxyHeader
 from mailgw.smtp.server import Extensions, ServerConnection, ServerLimits
 
@@ -96,7 +97,7 @@ class ListenerFactory(ServerFactory):
         new_id: Callable[[], str],
     ) -> None:
         self._listener = listener
-        self._session_settings = session_settings
+        self._session_settings = evolve(session_settings, normalised=Networks(listener.normalise_networks))
         self._intake_settings = intake_settings
         self._guard = session_settings.guard
         self._sessions = sessions
@@ -127,7 +128,7 @@ class ListenerFactory(ServerFactory):
             self._session_settings.hostname,
             self._server_limits,
             self._trusted_extensions if address in self._proxies else self._extensions,
-            tls=False,
+            lmtp=self._listener.kind == "lmtp",
         )
         return Link(
             connection,
@@ -202,9 +203,16 @@ def extensions(listener: Listener, settings: SessionSettings) -> Extensions:
         enhancedstatuscodes="ENHANCEDSTATUSCODES" not in without,
         starttls=listener.tls == "starttls" and settings.tls_options is not None,
         auth=("PLAIN", "LOGIN") if listener.kind == "submission" else (),
+        chunking="CHUNKING" not in without,
+        limits=None if "LIMITS" in without else announced(settings.limits),
         dsn="DSN" not in without,
         requiretls="REQUIRETLS" not in without and settings.tls_options is not None,
     )
+
+
+def announced(limits: Limits) -> Announced:
+    """What LIMITS says."""
+    return Announced(limits.recipients, limits.recipients_authenticated, limits.transactions)
 
 
 def plain_address(address: str) -> str:

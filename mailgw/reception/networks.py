@@ -32,6 +32,9 @@ class Networks:
         return any(address in network for network in self._networks)
 
 
+NO_NETWORKS = Networks(())
+
+
 @lru_cache(_KNOWN)
 def host_of(address: str) -> str:
     """What counts as one host: an IPv4 address, or the /64 of an IPv6 address."""

@@ -20,6 +20,7 @@ from mailgw.reception.guard import Guard
 from mailgw.reception.intake import Intake
 from mailgw.reception.limits import ErrorCount
 from mailgw.reception.link import Link, LinkEnded
+from mailgw.reception.networks import NO_NETWORKS, Networks
 from mailgw.reception.signals import EARLY_TALKER, sent_ahead
 from mailgw.reception.xclient import proxied
 from mailgw.smtp import events
@@ -29,7 +30,9 @@ from mailgw.smtp.server import ServerConnection
 _OK = Reply(250, "2.0.0", ("OK",))
 _BYE = Reply(221, "2.0.0", ("Bye",), close=True)
 _VRFY = Reply(252, "2.5.2", ("Cannot verify, but will take a message and try to deliver it",))
-_HELP = Reply(214, "2.0.0", ("EHLO HELO MAIL RCPT DATA RSET NOOP QUIT VRFY HELP STARTTLS AUTH; see RFC 5321",))
+_HELP = Reply(
+    214, "2.0.0", ("EHLO HELO LHLO MAIL RCPT DATA BDAT RSET NOOP QUIT VRFY HELP STARTTLS AUTH; see RFC 5321",)
+)
 _GO_AHEAD = Reply(220, "2.0.0", ("Ready to start TLS",))
 _MUST_STARTTLS = Reply(530, "5.7.0", ("Must issue a STARTTLS command first",))
 _MUST_AUTH = Reply(530, "5.7.0", ("Authentication required",))
@@ -50,6 +53,8 @@ class SessionSettings:
     guard: Guard
     greeting_delay: float = 0.0
     pipelining: bool = True
+    normalised: Networks = NO_NETWORKS
+    """Whose bare CR and LF become CRLF."""
 
 
 class Session:
@@ -186,6 +191,7 @@ class Session:
         self._count.transactions += 1
         if self._count.transactions > self._settings.limits.transactions:
             return Reply(421, "4.7.0", ("Too many messages in one session, please connect again",), close=True)
+        self._connection.normalise = self.client.address in self._settings.normalised
         refusal = self._settings.guard.message(self.client, event.reverse_path)
         return refusal or self._intake.mail(event)
 
@@ -197,6 +203,9 @@ class Session:
 
     async def data(self, event: events.Data) -> Reply:
         return await self._intake.data(self._link)
+
+    async def bdat(self, event: events.Bdat) -> Reply:
+        return await self._intake.bdat()
 
     async def rset(self, event: events.Rset) -> Reply:
         self._intake.reset()
@@ -286,6 +295,7 @@ _HANDLERS: dict[type[Event], Callable[..., Awaitable[Reply | None]]] = {
     events.Mail: Session.mail,
     events.Rcpt: Session.rcpt,
     events.Data: Session.data,
+    events.Bdat: Session.bdat,
     events.Hello: Session.hello,
     events.Quit: Session.quit,
     events.Rset: Session.rset,

@@ -45,7 +45,10 @@ def protocol(transaction: Transaction) -> str:
     client = transaction.client
     if not client.esmtp:
         return "SMTP"
-    name = "UTF8SMTP" if transaction.envelope.smtputf8 else "ESMTP"
+    if client.service == "lmtp":
+        name = "UTF8LMTP" if transaction.envelope.smtputf8 else "LMTP"
+    else:
+        name = "UTF8SMTP" if transaction.envelope.smtputf8 else "ESMTP"
     return name + ("S" if client.tls else "") + ("A" if client.identity else "")
 
 
