@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 from pathlib import Path
 
@@ -67,13 +68,13 @@ class ConfigurationTests(CommandTest):
             self.assertIn(f"{other}:1: not valid TOML", self.run_command(*arguments, code=1).stderr)
 
     def test_by_default_that_of_the_folder(self) -> None:
-        runner = CliRunner()
-        with runner.isolated_filesystem():
-            Path("etc").mkdir()
-            Path("etc/mailgw.toml").write_text("nonsense")
-            result = runner.invoke(main, ["user", "list"], env={"MAILGW_CONFIG": ""})
-            self.assertEqual(result.exit_code, 1)
-            self.assertIn(f"{Path.cwd()}/etc/mailgw.toml:1", result.stderr)
+        folder = Path(self.mktemp()).absolute()
+        (folder / "etc").mkdir(parents=True)
+        (folder / "etc/mailgw.toml").write_text("nonsense")
+        with contextlib.chdir(folder):
+            result = CliRunner().invoke(main, ["user", "list"], env={"MAILGW_CONFIG": ""})
+        self.assertEqual(result.exit_code, 1)
+        self.assertIn(f"{folder}/etc/mailgw.toml:1", result.stderr)
 
     def test_show_defaults(self) -> None:
         self.assertIn("[listeners.submissions]", self.run_command("config", "show-defaults", "mailgw.toml").stdout)

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
 from attrs import evolve
-from OpenSSL.crypto import FILETYPE_PEM
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.x509 import load_pem_x509_certificate
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.ssl import Certificate, CertificateOptions, KeyPair, PrivateCertificate, TLSVersion
+from twisted.internet.ssl import Certificate, CertificateOptions, TLSVersion
 from twisted.internet.task import deferLater
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.trial.unittest import TestCase
@@ -31,14 +32,15 @@ T = TypeVar("T")
 TLS_EHLO = b"250-mx.example\r\n250-STARTTLS\r\n250-AUTH PLAIN\r\n250 PIPELINING\r\n"
 PEM, KEY = make_certificate(["localhost", "127.0.0.1"], datetime.datetime.now(datetime.UTC))
 CERTIFICATE = Certificate.loadPEM(PEM)
+# pyOpenSSL's own types for these are deprecated.
+IDENTITY: Any = {"privateKey": load_pem_private_key(KEY, None), "certificate": load_pem_x509_certificate(PEM)}
 
 
 class LoopbackTestCase(TestCase):
     timeout = 20
 
     def setUp(self) -> None:
-        certificate = PrivateCertificate.fromCertificateAndKeyPair(CERTIFICATE, KeyPair.load(KEY, FILETYPE_PEM))
-        self.server_tls: Any = certificate.options()
+        self.server_tls: Any = CertificateOptions(**IDENTITY)
         self.threads: Any = ThreadsInline()
 
     def serve(self, **script: Any) -> ScriptedPeer:
@@ -158,10 +160,8 @@ class TlsTests(LoopbackTestCase):
             self.assertEqual(peer.contents, [])
 
     async def test_tls_1_1_is_too_old(self) -> None:
-        certificate = PrivateCertificate.fromCertificateAndKeyPair(CERTIFICATE, KeyPair.load(KEY, FILETYPE_PEM))
         self.server_tls = CertificateOptions(
-            privateKey=certificate.privateKey.original,
-            certificate=certificate.original,
+            **IDENTITY,
             insecurelyLowerMinimumTo=TLSVersion.TLSv1_0,
             lowerMaximumSecurityTo=TLSVersion.TLSv1_1,
         )
