@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import time
 from collections.abc import Callable
@@ -13,6 +14,9 @@ from zope.interface import implementer
 from mailgw.config.schema import Log
 
 _OWN = frozenset({"event", "format", "message", "time", "system", "isError", "failure", "why"})
+
+# Of ports and protocols: two lines for each connection to a next hop.
+_TWISTEDS_TALK = ("log_legacy", "twisted.internet.protocol.")
 
 
 @implementer(ILogObserver)
@@ -29,8 +33,8 @@ class LineObserver:
 
     def __call__(self, event: LogEvent) -> None:
         level = event.get("log_level", LogLevel.info)
-        if event.get("log_namespace") == "log_legacy" and level == LogLevel.info:
-            level = LogLevel.debug  # Twisted's own talk of ports and protocols
+        if level == LogLevel.info and event.get("log_namespace", "").startswith(_TWISTEDS_TALK):
+            level = LogLevel.debug
         if level >= self._level:
             self._write(self._line(event, level.name))
 
@@ -42,13 +46,23 @@ def observer(settings: Log, stream: TextIO) -> LineObserver:
     """
     target = stream
     if settings.file:
-        target = open(settings.file, "a", encoding="utf-8")  # noqa: SIM115 - open as long as the process runs
+        target = _open(settings.file)
+    elif isinstance(stream, io.TextIOWrapper):
+        # In a locale that cannot write a character an event with it would be lost.
+        stream.reconfigure(errors="backslashreplace")
 
     def write(line: str) -> None:
         target.write(line)
         target.flush()
 
     return LineObserver(settings, write)
+
+
+def _open(path: str) -> TextIO:
+    try:
+        return open(path, "a", encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise OSError(f"log.file: cannot write {path}: {error.strerror}") from None
 
 
 def _timestamp(event: LogEvent) -> str:
@@ -84,4 +98,8 @@ def _json_line(event: LogEvent, level: str) -> str:
         **{key: value for key, value in event.items() if not key.startswith("log_") and key not in _OWN},
         "message": _message(event),
     }
-    return json.dumps(record, ensure_ascii=False, default=str) + "\n"
+    text = json.dumps(record, ensure_ascii=False, default=str)
+    if not text.isprintable():
+        # What JSON lets stand may be a line end to who reads it (U+2028, U+0085), or a command to a terminal (U+009B).
+        text = "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
+    return text + "\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Sequence
@@ -87,12 +88,16 @@ class GatewayService(Service):
         super().setServiceParent(parent)
 
     def privilegedStartService(self) -> None:
-        """Bind every port while we may. Raises SystemExit with one line when one cannot be had."""
+        """Bind every port while we may. When one is not free: SystemExit with one line, or in a daemon StartError."""
         super().privilegedStartService()
         try:
             for binding in self._bindings:
                 self._ports.append(self._bind(binding))
         except StartError as error:
+            if _is_unheard():
+                # Who started a daemon waits to hear from twistd how that went: only an Exception tells it.
+                self.log.critical("cannot start: {line}", event="start_failed", line=str(error))
+                raise
             # By now sys.stderr leads into the log; the postmaster who starts it looks at the terminal.
             print(f"mailgw: {error}", file=sys.__stderr__)
             sys.exit(1)
@@ -146,7 +151,23 @@ class GatewayService(Service):
     def stopService(self) -> Deferred[None]:
         """Close the ports, let the sessions end within their grace, then stop the parts in reverse order."""
         super().stopService()
+        self._expect_signals()
         return Deferred.fromCoroutine(self._stop())
+
+    def _expect_signals(self) -> None:
+        """A second SIGTERM or SIGINT is no error: the reactor would stop once more, and log that it cannot."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            if getattr(signal.getsignal(number), "__self__", None) is self._reactor:
+                signal.signal(number, self._signalled_again)
+
+    def _signalled_again(self, number: int, frame: object) -> None:
+        # From a signal handler the log could be in the middle of a line.
+        self._reactor.callFromThread(
+            self.log.info,
+            "stopping already ({signal}); SIGKILL ends it at once, and loses nothing that was accepted",
+            event="stopping",
+            signal=signal.Signals(number).name,
+        )
 
     @property
     def addresses(self) -> list[tuple[str, str, int]]:
@@ -188,6 +209,14 @@ def run_as(user: str, group: str) -> RunAs:
         return RunAs(found.pw_uid, grp.getgrnam(group).gr_gid)
     except KeyError:
         raise StartError(f"group: there is no group {group!r} here") from None
+
+
+def _is_unheard() -> bool:
+    """Whether what is written to standard error is lost, as that of a daemon is."""
+    try:
+        return os.path.samestat(os.fstat(2), os.stat(os.devnull))
+    except OSError:
+        return True
 
 
 async def _finished(result: Any) -> None:

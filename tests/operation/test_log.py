@@ -38,6 +38,25 @@ class LogTests(SynchronousTestCase):
             self.assertNotIn("\x1b", lines[0])
             self.assertNotIn("\r", lines[0])
 
+    def test_a_json_line_is_printable_and_says_what_was_said(self) -> None:
+        said = "a\u2028b\u2029c\x85d\x9b2Je\x7ff\ud800g\u202eh\x1bi\U000e0001 gr\u00fc\u00dfe"
+        log, lines = self.written(Log(format="json"))
+        log.info("said {helo}", helo=said)
+        self.assertEqual(len(lines[0].splitlines()), 1)
+        self.assertTrue(lines[0][:-1].isprintable(), lines[0])
+        self.assertIn("gr\u00fc\u00dfe", lines[0])
+        self.assertEqual(json.loads(lines[0])["helo"], said)
+
+    def test_a_locale_that_lacks_a_character_does_not_lose_the_event(self) -> None:
+        written = io.BytesIO()
+        stream = io.TextIOWrapper(written, encoding="latin-1")
+        Logger(observer=observer(Log(), stream)).info("to \u0142")
+        self.assertIn(b"to \\u0142", written.getvalue())
+
+    def test_a_file_that_cannot_be_opened_is_named_with_its_key(self) -> None:
+        error = self.assertRaises(OSError, observer, Log(file="/nonexistent/mailgw.log"), io.StringIO())
+        self.assertEqual(str(error), "log.file: cannot write /nonexistent/mailgw.log: No such file or directory")
+
     def test_a_failure_is_one_line_with_its_traceback(self) -> None:
         log, lines = self.written(Log(format="text"))
         try:
@@ -57,9 +76,10 @@ class LogTests(SynchronousTestCase):
 
     def test_twisteds_talk_of_ports_is_for_debugging(self) -> None:
         lines: list[str] = []
-        LineObserver(Log(), lines.append)(
-            {"log_namespace": "log_legacy", "log_level": LogLevel.info, "log_format": "port opened", "log_time": 0.0}
-        )
+        for namespace in ("log_legacy", "twisted.internet.protocol.Factory"):
+            LineObserver(Log(), lines.append)(
+                {"log_namespace": namespace, "log_level": LogLevel.info, "log_format": "opened", "log_time": 0.0}
+            )
         self.assertEqual(lines, [])
 
     def test_a_value_that_json_does_not_know_is_its_text(self) -> None:
