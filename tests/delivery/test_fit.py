@@ -115,6 +115,32 @@ class FitTests(ContentTestCase):
             ],
         )
 
+    def test_who_offers_dsn_reports_from_there_on(self) -> None:
+        """RFC 3461 5.2.2: else the delivery counts as relayed, or by LMTP as delivered."""
+        for offered, protocol, action in (
+            (DSN_EHLO, "smtp", ""),
+            (PLAIN_EHLO, "smtp", "relayed"),
+            (PLAIN_EHLO, "lmtp", "delivered"),
+        ):
+            self.routes["hop"] = evolve(self.routes["hop"], protocol=protocol)
+            self.agent = self.make_agent()
+            self.peer(EHLO=offered, LHLO=offered)
+            (outcome,) = self.deliver()
+            self.assertEqual(outcome.action, action)
+
+    def test_original_recipient_that_is_not_ascii(self) -> None:
+        """RFC 6533 3: readable in a transaction with SMTPUTF8, encoded in others."""
+        utf8_dsn = b"250-mx.example\r\n250-DSN\r\n250-8BITMIME\r\n250 SMTPUTF8\r\n"
+        for offered, address, orcpt in (
+            (utf8_dsn, "jörg@example.org", "utf-8;ö@example.net"),
+            (utf8_dsn, "alice@example.org", r"utf-8;\x{F6}@example.net"),
+            (DSN_EHLO, "alice@example.org", r"utf-8;\x{F6}@example.net"),
+        ):
+            self.agent = self.make_agent()
+            peer = self.peer(EHLO=offered)
+            self.deliver(queued(), deliveries("route:hop", [address], orcpt="utf-8;ö@example.net"))
+            self.assertEqual(peer.sessions[0][2], f"RCPT TO:<{address}> ORCPT={orcpt}")
+
     def test_notifications_not_offered(self) -> None:
         peer = self.peer(EHLO=PLAIN_EHLO)
         self.deliver(queued(ret="HDRS"), deliveries("route:hop", notify=frozenset({"NEVER"})))

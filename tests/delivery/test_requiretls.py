@@ -1,0 +1,105 @@
+"""REQUIRETLS and `TLS-Required: No` towards next hops (RFC 8689)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from mailgw.delivery.opening import Access
+from mailgw.delivery.tlspolicy import access_for, is_tls_optional
+from mailgw.mail.message import Message
+from mailgw.queue.item import Delayed, Delivered, Failed
+from tests.delivery.peers import EHLO, queued
+from tests.delivery.test_loopback import CERTIFICATE, LoopbackTestCase
+from tests.delivery.test_relay import RelayTestCase
+
+STRICT_EHLO = b"250-mx.example\r\n250-STARTTLS\r\n250-REQUIRETLS\r\n250 PIPELINING\r\n"
+OPTIONAL = b"TLS-Required: No\r\nSubject: x\r\n\r\nx\r\n"
+
+
+class AccessTests(SynchronousTestCase):
+    def test_requiretls_wants_a_verified_certificate(self) -> None:
+        message = queued(OPTIONAL, requiretls=True)  # the field is to be ignored then
+        for policy in ("none", "opportunistic", "required", "verified"):
+            self.assertEqual(access_for(message, Access(policy)).tls, "verified")  # type: ignore[arg-type]
+        self.assertEqual(access_for(message, Access("implicit")).tls, "implicit")
+
+    def test_tls_not_required(self) -> None:
+        for policy in ("required", "verified", "opportunistic"):
+            self.assertEqual(access_for(queued(OPTIONAL), Access(policy)).tls, "opportunistic")  # type: ignore[arg-type]
+        for access in (Access("none"), Access("implicit"), Access("verified", "user", "password")):
+            self.assertIs(access_for(queued(OPTIONAL), access), access)
+
+    def test_other_messages_as_the_route_says(self) -> None:
+        access = Access("verified")
+        self.assertIs(access_for(queued(), access), access)
+
+    def test_the_field(self) -> None:
+        for header, optional in (
+            (b"TLS-Required: No\r\n", True),
+            (b"tls-required:no\r\n", True),
+            (b"TLS-Required: Yes\r\n", False),
+            (b"TLS-Required: No way\r\n", False),
+            (b"TLS-Required: No\r\nTLS-Required: No\r\n", False),
+            (b"Subject: TLS-Required: No\r\n", False),
+            (b"X: y\r\n\r\nTLS-Required: No\r\n", False),
+        ):
+            self.assertEqual(is_tls_optional(Message.from_bytes(header + b"\r\n")), optional, header)
+
+
+class RequireTlsTests(LoopbackTestCase):
+    async def test_over_verified_tls_to_who_takes_it(self) -> None:
+        peer = self.serve(EHLO=STRICT_EHLO)
+        outcome = await self.deliver(self.agent("opportunistic", "127.0.0.1"), queued(requiretls=True))
+        self.assertIsInstance(outcome, Delivered)
+        self.assertIn("certificate verified", outcome.detail)
+        self.assertIn("MAIL FROM:<bob@example.net> REQUIRETLS", peer.sessions[0])
+
+    async def test_others_go_as_ever(self) -> None:
+        peer = self.serve(EHLO=STRICT_EHLO)
+        agent = self.agent("opportunistic", "127.0.0.1")
+        self.assertIsInstance(await self.deliver(agent), Delivered)
+        self.assertIsInstance(await self.deliver(agent, queued(requiretls=True)), Delivered)
+        self.assertEqual(len(peer.sessions), 2)  # never over a connection that was not verified
+        self.assertIn("MAIL FROM:<bob@example.net>", peer.sessions[0])
+
+    async def test_to_a_host_that_does_not_offer_it(self) -> None:
+        peer = self.serve()
+        outcome = await self.deliver(self.agent("opportunistic", "127.0.0.1"), queued(requiretls=True))
+        self.assertIsInstance(outcome, Failed)
+        self.assertEqual((outcome.status, peer.contents), ("5.7.30", []))
+
+    async def test_to_a_host_that_does_not_prove_its_name(self) -> None:
+        for host, trust in (("wrong.example", CERTIFICATE), ("127.0.0.1", None)):
+            peer = self.serve(EHLO=STRICT_EHLO)
+            outcome = await self.deliver(self.agent("opportunistic", host, trust), queued(requiretls=True))
+            self.assertIsInstance(outcome, Failed)
+            self.assertEqual((outcome.status, peer.contents), ("5.7.10", []))
+
+    async def test_required_tls_is_not_wanted_by_the_message(self) -> None:
+        """TLS-Required: No goes to who has no certificate that is good, where other mail would not."""
+        self.serve()
+        agent = self.agent("verified", "wrong.example")
+        self.assertIsInstance(await self.deliver(agent), Delayed)
+        outcome = await self.deliver(agent, queued(OPTIONAL))
+        self.assertIn("certificate not verified", outcome.detail)
+
+
+class WithoutTlsTests(RelayTestCase):
+    def outcome(self, **envelope: Any) -> Any:
+        (outcome,) = self.deliver(queued(**envelope))
+        return outcome
+
+    def test_no_starttls_fails_only_this_message(self) -> None:
+        peer = self.peer(EHLO=EHLO)
+        outcome = self.outcome(requiretls=True)
+        self.assertIsInstance(outcome, Failed)
+        self.assertEqual(outcome.status, "5.7.10")
+        self.assertEqual(peer.contents, [])
+        self.assertIsInstance(self.outcome(), Delivered)
+
+    def test_a_host_that_cannot_be_reached_may_have_it_later(self) -> None:
+        outcome = self.outcome(requiretls=True)
+        self.assertIsInstance(outcome, Delayed)
+        self.assertEqual(outcome.status, "4.4.1")
