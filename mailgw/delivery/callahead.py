@@ -184,7 +184,7 @@ class CallAhead:
         return verification
 
     async def _end(self, connection: SmtpConnection, hops: NextHops) -> None:
-        """RSET, and keep the session for the next question or message. What was heard stands, whatever this does."""
+        """RSET, and keep the session for the next question or message. What was heard stands when it is lost now."""
         try:
             reset = await _say(connection, b"RSET\r\n", "RSET")
         except SessionLost:

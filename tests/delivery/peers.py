@@ -172,6 +172,9 @@ class _Connector:
     def disconnect(self) -> None:
         """Nothing to end."""
 
+    def getDestination(self) -> object:
+        return "somebody silent"
+
 
 def queued(
     content: bytes = b"Subject: x\r\n\r\nHello\r\n", reverse_path: str | None = "bob@example.net", **envelope: Any
