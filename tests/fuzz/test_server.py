@@ -19,7 +19,7 @@ from tests.smtp.test_dialogues import replies
 
 # A nightly run asks for many: MAILGW_FUZZ_EXAMPLES=200000.
 _EXAMPLES = int(os.environ.get("MAILGW_FUZZ_EXAMPLES", "0"))
-OFFERED = Extensions(size=LIMITS.message_size, auth=("PLAIN", "LOGIN"), chunking=True, dsn=True)
+OFFERED = Extensions(size=LIMITS.message_size, auth=("PLAIN", "LOGIN"), chunking=True, dsn=True, xclient=True)
 
 
 def examples(usual: int) -> settings:
@@ -31,6 +31,7 @@ _LINES = [
     *(b"EHLO c", b"HELO c", b"MAIL FROM:<a@b>", b"MAIL FROM:<>", b"RCPT TO:<c@d>", b"RCPT TO:<unknown@d>", b"DATA"),
     *(b"RSET", b"NOOP", b"QUIT", b"VRFY x", b"HELP", b"STARTTLS", b"GET /", b"LHLO c"),
     *(b"BDAT 0", b"BDAT 3", b"BDAT 40", b"BDAT 700", b"BDAT 0 LAST", b"BDAT 5 LAST", b"BDAT x", b"BDAT 9 9"),
+    *(b"PROXY UNKNOWN", b"XCLIENT ADDR=192.0.2.1", b"XCLIENT X"),
     *(b"AUTH PLAIN", b"AUTH LOGIN", b"AUTH PLAIN AHVzZXIAc2VjcmV0", b"*", b"YQ=="),
     *(b".", b"..", b"", b"a", b".a", b"\xff", b"\0", b"x" * 250, b"y" * 600),
 ]

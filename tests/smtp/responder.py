@@ -70,6 +70,8 @@ class Responder:
                 return Reply(252, "2.5.2", ("Cannot verify",))
             case events.Help():
                 return Reply(214, "2.0.0", ("RFC 5321",))
+            case events.Xclient():
+                return Reply(220, "", ("mx.example ESMTP",))
             case events.StartTls():
                 return Reply(220, "2.0.0", ("Go ahead",))
             case events.Auth():
