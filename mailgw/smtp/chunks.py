@@ -72,9 +72,10 @@ class ChunkReader(ContentReader):
                 self.problem = BARE_IN_CHUNK
                 self._dropping = True
             return content
-        if complete and self.problem is None and not (part.endswith(b"\n") if part else self._line == 0):
-            part += b"\r\n"
-        return self._check(part)
+        content = self._check(part)
+        if complete and self.problem is None and self._line:
+            content += self._check(b"\r\n")
+        return content
 
 
 class RefusedChunk:

@@ -32,7 +32,7 @@ READ_AHEAD = 256 * 1024
 """Octets that may wait for the answer of a command. More come only when the transport is not paused meanwhile."""
 
 # What these become depends on the bytes behind them.
-_WITH_BYTES_BEHIND = (events.StartTls, events.Bdat, RefusedChunk)
+_WITH_BYTES_BEHIND = frozenset({events.StartTls, events.Bdat, RefusedChunk})
 
 
 class _Phase(Enum):
@@ -81,6 +81,11 @@ class ServerConnection:
         waits for its answer, at most READ_AHEAD, or the piece that it came in."""
         return len(self._input) + (self._reader.held if self._reader else 0)
 
+    @property
+    def receives_content(self) -> bool:
+        """Whether the next bytes are of a message."""
+        return self._phase is _IN_DATA
+
     def receive(self, data: bytes) -> None:
         """Take bytes from the client."""
         if self._phase is _CLOSED or self._overflow or not data:
@@ -105,9 +110,10 @@ class ServerConnection:
         elif phase is _TLS:
             event = refusals.SENT_AHEAD_OF_TLS if self._input else None
         else:
-            event = self._next_line()
-            if type(event) is events.Bdat:
-                return event
+            line = self._next_line()
+            if type(line) in _WITH_BYTES_BEHIND:
+                return self._with_bytes_behind(line)
+            event = line  # type: ignore[assignment]  # a RefusedChunk is one of those
         self._pending = event
         return event
 
@@ -128,7 +134,7 @@ class ServerConnection:
         self._phase = _COMMAND
         return end
 
-    def _next_line(self) -> Event | None:
+    def _next_line(self) -> Event | RefusedChunk | None:
         in_auth = self._phase is _AUTH
         limits = self._limits
         line = self._input.next_line(limits.auth_line if in_auth else limits.command_line, limits.auth_line)
@@ -142,7 +148,7 @@ class ServerConnection:
             return refusals.AUTH_LINE_TOO_LONG if in_auth else refusals.LINE_TOO_LONG
         return syntax.auth_response(line[:-2]) if in_auth else self._command(line[:-2])
 
-    def _command(self, line: bytes) -> Event | None:
+    def _command(self, line: bytes) -> Event | RefusedChunk:
         try:
             text = line.decode()
         except UnicodeDecodeError:
@@ -157,21 +163,20 @@ class ServerConnection:
         if handler is None or not verb.isascii():
             return refusals.UNKNOWN_COMMAND if text else refusals.EMPTY_LINE
         try:
-            event = handler(self._state, argument.lstrip(" "))
+            return handler(self._state, argument.lstrip(" "))
         except Refuse as refuse:
             return events.Invalid(refuse.reply, "argument")
-        if isinstance(event, _WITH_BYTES_BEHIND):
-            return self._with_bytes_behind(event)
-        return event
 
-    def _with_bytes_behind(self, event: events.StartTls | events.Bdat | RefusedChunk) -> Event | None:
+    def _with_bytes_behind(self, event: Event | RefusedChunk | None) -> Event | None:
         if isinstance(event, events.StartTls):
             # CVE-2011-0411: commands sent in clear must not count as sent under TLS.
-            return refusals.SENT_AHEAD_OF_TLS if self._input else event
+            self._pending = refusals.SENT_AHEAD_OF_TLS if self._input else event
+            return self._pending
         self._phase = _IN_DATA
         if isinstance(event, RefusedChunk):
             self._reader = event
-            return self._next_content()
+            return self.next_event()
+        assert isinstance(event, events.Bdat)
         limits, state = self._limits, self._state
         if state.chunks is None:
             state.chunks = ChunkReader(limits.message_size, limits.data_line, normalise=self.normalise)
