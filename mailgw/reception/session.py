@@ -117,7 +117,8 @@ class Session:
 
     @property
     def _greeting(self) -> Reply:
-        return Reply(220, "", (f"{self._settings.hostname} ESMTP mailgw",))
+        protocol = "LMTP" if self.client.service == "lmtp" else "ESMTP"
+        return Reply(220, "", (f"{self._settings.hostname} {protocol} mailgw",))
 
     def _note(self, signal: Signal) -> None:
         """Keep what the client did, once."""
