@@ -40,10 +40,11 @@ from mailgw.reception.credentials import UserFile
 from mailgw.reception.guard import Guard
 from mailgw.reception.history import MemoryHistory
 from mailgw.reception.intake import IntakeSettings
-from mailgw.reception.listener import ListenerFactory, Sessions
+from mailgw.reception.listener import ListenerFactory
 from mailgw.reception.networks import Networks
 from mailgw.reception.rates import Rates
 from mailgw.reception.session import SessionSettings
+from mailgw.reception.sessions import Sessions
 from mailgw.routing.current import CurrentRouter, routing_files
 from mailgw.routing.interface import RecipientVerifier
 from mailgw.routing.listing import RecipientCommands, check_programs, make_lists
@@ -148,7 +149,7 @@ def build(path: str | os.PathLike[str], reactor: Any, entropy: random.Random, st
     reporter = ReportWriter(settings.hostname, etc.router, settings.queue, reactor, entropy)
     agents: dict[str, DeliveryAgent] = {"maildir": maildir, "relay": relay, "alias": AliasAgent()}
     scheduler = Scheduler(store, agents, reporter, reactor, entropy, settings.queue)
-    sessions = Sessions()
+    sessions = Sessions(reactor, settings.timeouts.command_under_load)
     bindings = _bindings(
         etc, make_judge(etc, resolver, reactor, cpu), store, scheduler, sessions, reactor, cpu, make_id, verifier
     )
@@ -167,7 +168,7 @@ def build(path: str | os.PathLike[str], reactor: Any, entropy: random.Random, st
         reactor,
         bindings,
         parts,
-        lambda: sessions.stop(reactor, settings.timeouts.shutdown),
+        lambda: sessions.stop(settings.timeouts.shutdown),
         run_as(settings.user, settings.group),
         log.observer(settings.log, stream),
     )

@@ -5,6 +5,7 @@ Sessions ask it at each step that [limits] and [rates] count; it gives the refus
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 from twisted.internet.interfaces import IReactorTime
@@ -60,15 +61,18 @@ class Guard:
         """Whether the host is one of ours, or has good history."""
         return client.address in self._own or self._history.is_good(host_of(client.address))
 
-    def admit(self, client: Client) -> Reply | None:
+    def admit(self, client: Client, make_room: Callable[[], bool] = lambda: False) -> Reply | None:
         """Take a place for a session, once its client's address is known. Without a refusal, `leave` has to be called
-        with the same service and address when it ends."""
+        with the same service and address when it ends. `make_room` is called when all places are taken; it tells
+        whether it could end a session."""
         refusal = self._ask("connections", Subject(client))
         if refusal is not None:
             return refusal
         own = client.address in self._own
         factor = 1.0 if own else self._factor_of(client)
         full = self._count.enter(client.service, client.address, own=own, factor=factor)
+        if full == "all" and make_room():
+            full = self._count.enter(client.service, client.address, own=own, factor=factor)
         return None if full is None else self._refuse_place(client, full)
 
     def leave(self, client: Client) -> None:

@@ -34,6 +34,7 @@ class _Silence(LinkEnded):
 
 _TIMED_OUT = Reply(421, "4.4.2", ("Timed out waiting for you, closing the connection",), close=True)
 _SESSION_TOO_LONG = Reply(421, "4.4.2", ("The session has lasted too long, closing the connection",), close=True)
+_GIVE_ROOM = Reply(421, "4.3.2", ("Too many connections, closing this idle one; please try again later",), close=True)
 _SHUTTING_DOWN = Reply(421, "4.3.2", ("Shutting down, please try again later",), close=True)
 _CLOSING = 10.0
 """Seconds that a peer has to read the last reply."""
@@ -146,10 +147,21 @@ class Link(Protocol):
     def hurry(self, limit: float) -> None:
         """Under load: who is to say a command has `limit` seconds for it, from when its turn came. Content has a limit
         of its own, and keeps it."""
-        if self._waiter is not None and limit < self._patience == self._timeouts.command:
+        if self.silent_since is not None and limit < self._patience:
             self._deadline += limit - self._patience
             self._patience = limit
             self._set_timer(max(0.0, min(self._deadline, self._ends_at) - self._clock.seconds()))
+
+    @property
+    def silent_since(self) -> float | None:
+        """When the client's turn to say a command came; None when it is not its turn, or it sends a message."""
+        if self._waiter is None or self._connection.receives_content:
+            return None
+        return self._deadline - self._patience
+
+    def give_room(self) -> None:
+        """End an idle session, so that another can have its place."""
+        self._wake(LinkEnded("gave room", _GIVE_ROOM))
 
     def abort(self) -> None:
         self._abort()

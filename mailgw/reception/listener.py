@@ -6,8 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar
 
-from attrs import define, evolve, field
-from twisted.internet.defer import Deferred, gatherResults
+from attrs import evolve
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import ServerFactory
 from twisted.logger import Logger
@@ -19,66 +19,10 @@ from mailgw.reception.link import Link
 from mailgw.reception.networks import Networks
 from mailgw.reception.preface import ProxyPreface
 from mailgw.reception.session import Session, SessionSettings
+from mailgw.reception.sessions import Sessions
 from mailgw.smtp.extensions import Announced
 from mailgw.smtp.proxy import ProxyHeader
 from mailgw.smtp.server import Extensions, ServerConnection, ServerLimits
-
-_HURRY_INTERVAL = 1.0
-
-
-@define
-class Sessions:
-    """The sessions that run now, so that a shutdown can ask them to end and wait for it."""
-
-    _running: dict[Link, Deferred[None]] = field(factory=dict)
-    _hurried: float = float("-inf")
-    stopping: bool = False
-
-    def add(self, link: Link, done: Deferred[None]) -> None:
-        self._running[link] = done
-
-    def remove(self, link: Link) -> None:
-        self._running.pop(link, None)
-
-    def __len__(self) -> int:
-        return len(self._running)
-
-    def hurry(self, limit: float, now: float) -> None:
-        """Under load: give idle sessions `limit` seconds from the beginning of their silence. Once a second at most:
-        who comes and goes must not make us look at all of them each time."""
-        if not self._hurried <= now < self._hurried + _HURRY_INTERVAL:
-            self._hurried = now
-            for link in self._running:
-                link.hurry(limit)
-
-    async def stop(self, clock: IReactorTime, grace: float) -> None:
-        """Ask all to end; cut those off that have not after `grace` seconds. No other may begin."""
-        self.stopping = True
-        for link in tuple(self._running):
-            link.stop()
-        cutting = clock.callLater(grace, self._cut)
-        try:
-            while self._running:
-                await gatherResults([_ended(done) for done in self._running.values()])
-        finally:
-            if cutting.active():
-                cutting.cancel()
-
-    def _cut(self) -> None:
-        for link in tuple(self._running):
-            link.abort()
-
-
-def _ended(done: Deferred[None]) -> Deferred[None]:
-    """A Deferred of its own that fires with `done`: several may wait for one session."""
-    ended: Deferred[None] = Deferred()
-
-    def fire(result: Any) -> Any:
-        ended.callback(None)
-        return result
-
-    done.addBoth(fire)
-    return ended
 
 
 class ListenerFactory(ServerFactory):
@@ -156,9 +100,9 @@ class ListenerFactory(ServerFactory):
                 port=header.source_port,
                 local=f"{header.destination}:{header.destination_port}",
             )
-        refusal = self._guard.admit(client)
+        refusal = self._guard.admit(client, self._sessions.make_room)
         if self._guard.under_load:
-            self._sessions.hurry(self._session_settings.timeouts.command_under_load, self._clock.seconds())
+            self._sessions.hurry()
         if refusal is not None:
             if not self._session_settings.implicit_tls:
                 link.send(refusal)
@@ -174,7 +118,7 @@ class ListenerFactory(ServerFactory):
         intake = Intake(client, link, self._intake_settings)
         session = Session(link, connection, client, self._session_settings, intake, self._clock)
         done = Deferred.fromCoroutine(session.run())
-        self._sessions.add(link, done)
+        self._sessions.add(link, done, gives_room=client.service != "submission")
         done.addBoth(self._ended, link, session)
 
     def _ended(self, result: Any, link: Link, session: Session) -> None:

@@ -22,10 +22,11 @@ from mailgw.reception.acceptance import Acceptance, TraceSettings
 from mailgw.reception.guard import Guard
 from mailgw.reception.history import MemoryHistory
 from mailgw.reception.intake import IntakeSettings
-from mailgw.reception.listener import ListenerFactory, Sessions
+from mailgw.reception.listener import ListenerFactory
 from mailgw.reception.networks import Networks
 from mailgw.reception.rates import Rates
 from mailgw.reception.session import SessionSettings
+from mailgw.reception.sessions import Sessions
 from mailgw.routing.interface import Routed, Target, Unknown, Verification
 
 # Tests of something else are not to run into a rate.
@@ -137,9 +138,9 @@ class Server:
         self.verifier = FakeVerifier()
         self.store = store or MemoryStore()
         self.offered: list[Entry] = []
-        self.sessions = Sessions()
         limits = limits or Limits()
         timeouts = timeouts or Timeouts()
+        self.sessions = Sessions(self.clock, timeouts.command_under_load)
         self._ids = iter(range(10**6))
         self.guard = Guard(limits, Rates(rates), Networks(own_networks), MemoryHistory(self.clock), self.clock)
         acceptance = Acceptance(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -275,10 +276,48 @@ class LoadTests(GuardTest):
             self.server.clock.advance(29)
         self.assertTrue(peer.closed)
 
-    def test_a_refused_client_that_stays_is_cut(self) -> None:
-        peers = [self.server.connect() for _ in range(11)]
-        self.assertTrue(peers[-1].greeting.startswith("421 4.3.2"))
+    def test_one_who_is_silent_gives_its_place_when_none_is_left(self) -> None:
+        peers = []
+        for _ in range(10):
+            peers.append(self.server.connect())
+            self.server.clock.advance(0.1)
+        peers[0].say("EHLO c")
+        self.assertTrue(self.server.connect().greeting.startswith("421 4.3.2 Too many connections"))
+        self.server.clock.advance(3)
+        self.assertEqual(codes(self.server.connect().deliver()), ["250"])
+        # The first one has said something since: the second was silent for longest.
+        self.assertEqual([peer.closed for peer in peers], [False, True] + [False] * 8)
+        self.assertIn("421 4.3.2 Too many connections, closing this idle one", peers[1].replies())
         self.assertEqual(len(self.server.sessions), 10)
+
+    def test_who_is_served_or_sends_a_message_gives_no_place(self) -> None:
+        peers = [self.server.connect() for _ in range(10)]
+        self.server.judge.pending = Deferred()
+        for peer in peers[:9]:
+            peer.deliver()
+        peers[9].say("EHLO c", "MAIL FROM:<>", "RCPT TO:<alice@ours.example>", "DATA", "half")
+        self.server.clock.advance(20)
+        self.assertEqual(codes(self.server.connect().greeting), ["421"])
+        self.assertFalse(any(peer.closed for peer in peers))
+        self.server.judge.pending.callback(None)
+
+    def test_clients_of_our_own_people_give_no_place(self) -> None:
+        server = Server(kind="submission", limits=Limits(connections=2, submission_reserve=0))
+        idle = [server.connect() for _ in range(2)]
+        server.clock.advance(20)
+        self.assertEqual(codes(server.connect().greeting), ["421"])
+        self.assertFalse(any(peer.closed for peer in idle))
+
+    def test_a_flood_of_connections_takes_the_places_of_the_silent_only(self) -> None:
+        """Two thousand that say nothing, and one that talks with a pause of a second before each command."""
+        talking = self.server.connect()
+        for line in ("EHLO c", "MAIL FROM:<>", "RCPT TO:<alice@ours.example>", "DATA", "."):
+            for _ in range(400):
+                self.server.connect()
+                self.server.clock.advance(1 / 400)
+            reply = talking.say(line)
+        self.assertEqual(codes(reply), ["250"])
+        self.assertLessEqual(len(self.server.sessions), 10)
 
 
 class ClientTests(SynchronousTestCase):
