@@ -47,6 +47,9 @@ async def open_session(connection: SmtpConnection, access: Access, hostname: str
     except Unreachable:
         connection.quit()
         raise
+    except BaseException:
+        connection.abort("the attempt failed")
+        raise
 
 
 async def _hello(connection: SmtpConnection, access: Access, hostname: str) -> None:

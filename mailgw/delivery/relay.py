@@ -102,6 +102,14 @@ class RelayAgent:
 
     async def _use(self, connection: SmtpConnection, hops: NextHops, attempt: Attempt) -> bool:
         """Send over a session to all who are pending. False when it was stale: an idle one that was gone already."""
+        try:
+            return await self._send(connection, hops, attempt)
+        except BaseException:
+            # Nobody knows of it any more, and no timer runs between its transactions.
+            connection.abort("the attempt failed")
+            raise
+
+    async def _send(self, connection: SmtpConnection, hops: NextHops, attempt: Attempt) -> bool:
         reused = connection.transactions > 0
         peer = str(connection.peer)
         if refusal := tlspolicy.refused(attempt.message, connection.capabilities, peer):

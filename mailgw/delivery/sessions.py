@@ -80,7 +80,7 @@ class Sessions:
         self._threads = threads
         self._tls = tls or ClientTls()
         self._by_route: dict[str, tuple[schema.Route, NextHops]] = {}
-        self._clear_text: dict[str, float] = {}
+        self._clear_text: dict[tuple[str, int], float] = {}
 
     async def next_hops(self, target: str) -> NextHops:
         """Find out where `mx:DOMAIN` or `route:NAME` leads. Raises Unreachable."""
@@ -114,7 +114,8 @@ class Sessions:
     async def connect(self, peer: Peer, port: int, access: Access) -> SmtpConnection:
         """Open a session; in clear text when TLS was optional and is broken there. Raises Unreachable."""
         opportunistic = access.tls == "opportunistic"
-        if opportunistic and self._clear_text.get(peer.address, 0.0) > self._reactor.seconds():
+        server = (peer.address, port)  # behind another port of the address TLS may be sound
+        if opportunistic and self._clear_text.get(server, 0.0) > self._reactor.seconds():
             return await self._open(peer, port, evolve(access, tls="none"))
         try:
             return await self._open(peer, port, access)
@@ -125,7 +126,7 @@ class Sessions:
         self.log.warn("clear text to {peer}: {reason}", event="relay_clear_text", peer=str(peer), reason=reason)
         if len(self._clear_text) >= MAX_CLEAR_TEXT:
             self._clear_text.clear()
-        self._clear_text[peer.address] = self._reactor.seconds() + CLEAR_TEXT_TIME
+        self._clear_text[server] = self._reactor.seconds() + CLEAR_TEXT_TIME
         return await self._open(peer, port, evolve(access, tls="none"))
 
     async def _open(self, peer: Peer, port: int, access: Access) -> SmtpConnection:

@@ -133,6 +133,17 @@ class TlsTests(LoopbackTestCase):
             [any("STARTTLS" in line for line in session) for session in peer.sessions], [True, False, False]
         )
 
+    async def test_broken_tls_of_one_port_does_not_expose_another(self) -> None:
+        self.server_tls = CertificateOptions()
+        self.serve()
+        agent = self.agent("opportunistic")
+        agent.sessions.pool._settings = evolve(agent.sessions.settings, max_messages=1)
+        self.assertIn("clear text", (await self.deliver(agent)).detail)
+        self.server_tls = CertificateOptions(**IDENTITY)
+        self.serve()
+        agent.sessions._routes = {"hop": schema.Route(hosts=(f"localhost:{self.port}",))}
+        self.assertIn("TLSv1", (await self.deliver(agent)).detail)
+
     async def test_required_never_falls_back(self) -> None:
         self.server_tls = CertificateOptions()
         peer = self.serve()
