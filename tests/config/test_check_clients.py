@@ -94,6 +94,12 @@ class LimitTests(MessagesTest):
         self.assertIn("is no network", errors["own_networks[2]"])
         self.assertEqual(len(errors), 2)
 
+    def test_networks_of_listeners(self) -> None:
+        for key in ("proxy_networks", "xclient_networks", "normalise_networks"):
+            listener = f'[listeners.second]\naddresses = ["127.0.0.1:2525"]\ntls = "none"\n{key} = ["10.0.0.1", "x"]\n'
+            errors = self.wrong_in(f"{BASE}\n{listener}")
+            self.assertEqual(set(errors), {f"listeners.second.{key}[1]"})
+
     def test_limits_that_contradict_each_other(self) -> None:
         errors = self.wrong_in(
             BASE + "\n[limits]\nconnections_per_address = 100\n[timeouts]\ncommand = 20\ncommand_under_load = 30\n"

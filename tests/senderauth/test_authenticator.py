@@ -149,6 +149,7 @@ class IprevTests(AuthenticatorCase):
         findings = self.iprev("192.0.2.1")
         self.assertEqual(self.symbols(findings), ["RDNS_VALID"])
         self.assertEqual(findings.auth[0].properties, (("policy.iprev", "192.0.2.1"),))
+        self.assertEqual(findings.auth[0].comment, "mx.example.org")
         self.assertEqual(self.symbols(self.iprev("192.0.2.2")), ["NO_RDNS"])
         self.resolver.set(reverse_name("192.0.2.2"), {"PTR": ["mx.example.org"]})
         self.assertEqual(self.symbols(self.iprev("192.0.2.2")), ["RDNS_MISMATCH"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 
+from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -71,6 +72,13 @@ class WriterTests(SynchronousTestCase):
         self.assertRegex(written.replace(b"\r\n ", b" ").decode("ascii"), FIELD)
         for line in written.split(b"\r\n")[1:-1]:
             self.assertTrue(line.strip(), written)  # a line of nothing but space would end the header for some
+
+    def test_a_comment_stands_behind_the_result_and_cannot_end_it(self) -> None:
+        result = AuthResult("iprev", "pass", (("policy.iprev", "192.0.2.1"),), comment="mail.example.net")
+        written = authentication_results("mx.example", [result])
+        self.assertIn(b" iprev=pass (mail.example.net) policy.iprev=192.0.2.1\r\n", written)
+        evil = authentication_results("mx.example", [evolve(result, comment="x) dkim=pass (\\\r\n\u2028")])
+        self.assertIn(b" iprev=pass (x? dkim=pass ?????) policy.iprev", evil)
 
     def test_lines_stay_below_78_columns(self) -> None:
         results = [
