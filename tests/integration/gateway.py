@@ -146,7 +146,7 @@ class Gateway:
         self.spawn()
         assert self._process is not None
         process = self._process
-        listening = 3
+        listening = (self.etc / "mailgw.toml").read_text().count("[listeners.")
         for _ in range(int(START_LIMIT / 0.05)):
             if len(self.ports) == listening:
                 return
