@@ -27,10 +27,14 @@ class ReceiveBuffer:
         self._arrived.append(data)
         self._arrived_size += len(data)
 
-    def take(self) -> bytes:
-        """Give all that is held, and hold nothing."""
+    def take(self, limit: int | None = None) -> bytes:
+        """Give what is held: all, or its first `limit` octets."""
         if self._arrived:
             self._join()
+        if limit is not None and limit < len(self._joined) - self._position:
+            start = self._position
+            self._position = start + limit
+            return self._joined[start : start + limit]
         data = self._joined[self._position :] if self._position else self._joined
         self._joined = b""
         self._position = 0

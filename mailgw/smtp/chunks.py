@@ -19,16 +19,17 @@ class ChunkReader(ContentReader):
     would break its signatures. A message whose last line does not end is completed, as DATA does by itself.
 
     The first problem counts. What it gives does not depend on how the bytes, or the chunks, are cut; but a problem
-    is told at the end of the chunk that it stands in, and ends the message there.
+    is told at the end of the chunk that it stands in, and ends the message there. `wanted` counts the octets of the
+    chunk that are still to come.
     """
 
-    __slots__ = ("_held", "_last", "_left", "_normalise")
+    __slots__ = ("_held", "_last", "_normalise", "wanted")
 
     def __init__(self, size_limit: int, line_limit: int, *, normalise: bool = False) -> None:
         super().__init__(size_limit, line_limit)
         self._normalise = normalise
         self._held = b""  # a CR that may be half of a CRLF
-        self._left = 0
+        self.wanted = 0
         self._last = False
 
     @property
@@ -38,7 +39,7 @@ class ChunkReader(ContentReader):
 
     def begin(self, size: int, last: bool) -> None:
         """A chunk of `size` octets comes; `last` tells that it ends the message."""
-        self._left = size
+        self.wanted = size
         self._last = last
 
     def end(self) -> ChunkEnd | ContentEnd:
@@ -48,10 +49,10 @@ class ChunkReader(ContentReader):
 
     def receive(self, data: bytes) -> tuple[bytes, bytes | None]:
         """Take bytes; give the content in them, and None, or once the chunk has ended the bytes behind it."""
-        part = data[: self._left]
-        self._left -= len(part)
-        rest = data[len(part) :] if not self._left else None
-        complete = self._last and not self._left
+        part = data[: self.wanted]
+        self.wanted -= len(part)
+        rest = data[len(part) :] if not self.wanted else None
+        complete = self._last and not self.wanted
         if self._held:
             part = self._held + part
             self._held = b""
@@ -82,12 +83,12 @@ class RefusedChunk:
     """A chunk that is not wanted: its octets are dropped, so that they do not become commands (RFC 3030 2), and then
     `refusal` is due."""
 
-    __slots__ = ("_left", "_refusal")
+    __slots__ = ("_refusal", "wanted")
 
     held = 0
 
     def __init__(self, size: int, refusal: Invalid) -> None:
-        self._left = size
+        self.wanted = size
         self._refusal = refusal
 
     def end(self) -> Invalid:
@@ -96,6 +97,6 @@ class RefusedChunk:
 
     def receive(self, data: bytes) -> tuple[bytes, bytes | None]:
         """Take bytes; give no content, and None, or once the chunk has ended the bytes behind it."""
-        dropped = min(len(data), self._left)
-        self._left -= dropped
-        return b"", data[dropped:] if not self._left else None
+        dropped = min(len(data), self.wanted)
+        self.wanted -= dropped
+        return b"", data[dropped:] if not self.wanted else None

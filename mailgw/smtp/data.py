@@ -97,6 +97,9 @@ class DataReader(ContentReader):
 
     __slots__ = ("_held", "_lenient", "_normalise", "_skip")
 
+    wanted = None
+    """Octets to `receive` at most: no limit, as nobody knows where the end is."""
+
     def __init__(self, size_limit: int, line_limit: int, *, normalise: bool = False) -> None:
         super().__init__(size_limit, line_limit)
         self._normalise = normalise

@@ -121,9 +121,10 @@ class ServerConnection:
         end, self._content_end = self._content_end, None
         reader = self._reader
         if end is None and reader is not None:
-            content, rest = reader.receive(self._input.take())
+            content, rest = reader.receive(self._input.take(reader.wanted))
             if rest is not None:
-                self._input.put_back(rest)
+                if rest:
+                    self._input.put_back(rest)
                 end = reader.end()
             if content:
                 self._content_end = end

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
+from mailgw.mail.envelope import Envelope
 from mailgw.mail.reply import Reply
+from mailgw.mail.transaction import Client, Transaction
 from mailgw.mail.verdict import Verdict
+from mailgw.reception.trace import protocol
 from tests.reception.harness import Server, codes
 
 
@@ -51,3 +55,15 @@ class LmtpTests(SynchronousTestCase):
         self.peer.say("LHLO c.example", "MAIL FROM:<a@b.example>")
         self.assertIn("550 5.7.1", self.peer.say("RCPT TO:<x@outside.example>"))
         self.assertEqual(codes(self.peer.say("DATA")), ["503"])
+
+    def test_the_protocol_in_received(self) -> None:
+        """RFC 3848, RFC 6531 4.3"""
+        client = Client("S1", "lmtp", "192.0.2.1", esmtp=True)
+        for utf8, tls, identity, name in (
+            (False, "", "", "LMTP"),
+            (False, "TLSv1.3", "", "LMTPS"),
+            (False, "", "alice", "LMTPA"),
+            (True, "TLSv1.3", "alice", "UTF8LMTPSA"),
+        ):
+            transaction = Transaction("T1", evolve(client, tls=tls, identity=identity), Envelope(None, smtputf8=utf8))
+            self.assertEqual(protocol(transaction), name)

@@ -52,3 +52,13 @@ class ReceiveBufferTests(SynchronousTestCase):
         buffer.clear()
         buffer.append(b"b\n")
         self.assertEqual(buffer.next_line(10), b"b\n")
+
+    def test_take_a_part(self) -> None:
+        buffer = ReceiveBuffer()
+        buffer.append(b"BDAT 3\r\nab")
+        buffer.append(b"cNOOP\r\n")
+        self.assertEqual(buffer.next_line(100), b"BDAT 3\r\n")
+        self.assertEqual(buffer.take(3), b"abc")
+        self.assertEqual((buffer.take(0), len(buffer)), (b"", 6))
+        self.assertEqual(buffer.next_line(100), b"NOOP\r\n")
+        self.assertEqual((buffer.take(5), len(buffer)), (b"", 0))

@@ -110,6 +110,12 @@ class JudgeTests(SynchronousTestCase):
         self.assertEqual(self.asked, [])
         self.assertEqual((self.transaction.auth, verdict.action), ([], "spam"))
 
+    def test_by_lmtp_only_signatures_are_asked_for(self) -> None:
+        """The client is a server of ours: what its address says of the sender is wrong."""
+        self.transaction = make_transaction(service="lmtp")
+        self.successResultOf(self.judge(StubFilter()))
+        self.assertEqual(self.asked, ["dkim"])
+
     def test_too_slow_defers_with_what_is_known(self) -> None:
         self.waits["dkim"] = Deferred()
         verdict = self.judge(StubFilter())
