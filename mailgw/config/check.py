@@ -94,6 +94,8 @@ def _check_listeners(settings: Settings) -> Iterator[Finding]:
             if address[1] and address in taken:
                 yield key, f'"{text}" is listed already, in {taken[address]}'
             taken.setdefault(address, key)
+            if listener.kind == "lmtp" and address[1] == 25:
+                yield key, "port 25 is for SMTP, where LMTP must not be spoken (RFC 2033 5); take another, such as 24"
         if listener.kind == "submission" and listener.tls == "none":
             # RFC 8314 3: passwords and submitted mail travel under TLS.
             yield f"{section}.tls", '"none" sends passwords in clear; a submission listener needs starttls or implicit'
