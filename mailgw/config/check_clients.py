@@ -29,9 +29,6 @@ def check_clients(settings: Settings) -> Iterator[Finding]:
     for name, listener in settings.listeners.items():
         for key in ("normalise_networks", "proxy_networks", "xclient_networks"):
             yield from check_networks(f"listeners.{quote_key(name)}.{key}", getattr(listener, key))
-    for name, listener in settings.listeners.items():
-        for key in ("normalise_networks", "proxy_networks", "xclient_networks"):
-            yield from check_networks(f"listeners.{quote_key(name)}.{key}", getattr(listener, key))
     for name, rate in settings.rates.items():
         section = f"rates.{quote_key(name)}"
         yield from _check_rate(section, rate)
