@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+
+from attrs import evolve
 
 from mailgw.mail.address import Mailbox, ascii_domain
 from mailgw.mail.message import BytesContent, FileContent
@@ -12,6 +15,7 @@ from mailgw.smtp import dsn
 from mailgw.smtp.client import Capabilities, command
 
 NO_CONNECTION = "4.4.1"
+_FOR = re.compile(rb"\r\n for <[^<>\r\n]*[\x80-\xff][^<>\r\n]*>(?=;\r\n)")
 
 
 class Attempt:
@@ -79,6 +83,8 @@ class Attempt:
 
     async def fit(self, offered: Capabilities, peer: str, threads: Threads) -> None:
         """Fail those who cannot be sent to a peer that offers only this, because the message needs more."""
+        if not offered.smtputf8:
+            self._leave_out_for()
         if offered.size and self.size > offered.size:
             reason = f"the message has {self.size} octets, and {peer} takes {offered.size} at most"
             return self.fail_all("5.3.4", reason, peer)
@@ -100,6 +106,14 @@ class Attempt:
             mailbox = self.deliveries[number].recipient.forward_path
             if not mailbox.local_part.isascii():
                 self.settle(number, Failed("5.6.7", f"the address {mailbox} is not ASCII, and {lacks}", peer))
+
+    def _leave_out_for(self) -> None:
+        """Take a recipient's address that is not ASCII out of our own Received field, where it may stand, or not
+        (RFC 6531 3.7.3): behind an alias the message may go where it is not taken."""
+        message = self.message.message
+        if not message.prefix.isascii():
+            self.message = evolve(self.message, message=evolve(message, prefix=_FOR.sub(b"", message.prefix)))
+            self._eight_bit = None
 
     def mail_command(self, offered: Capabilities) -> bytes:
         """Give MAIL with the parameters that the peer knows."""
@@ -149,7 +163,8 @@ class Attempt:
             mailboxes.append(envelope.reverse_path)
         if not all(mailbox.is_ascii for mailbox in mailboxes):
             return True
-        return envelope.smtputf8 and not self.message.message.head.isascii()
+        message = self.message.message
+        return envelope.smtputf8 and not (message.head.isascii() and message.prefix.isascii())
 
 
 def _path(mailbox: Mailbox | None, offered: Capabilities) -> str:

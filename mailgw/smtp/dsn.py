@@ -67,13 +67,18 @@ def notify(value: str) -> frozenset[str]:
 
 def orcpt(value: str, smtputf8: bool) -> str:
     """Read ORCPT: `address-type;xtext` (RFC 3461 4.2), or `utf-8;address` (RFC 6533 3), which may hold what is not
-    ASCII only where MAIL said SMTPUTF8. Gives `address-type;address`, decoded."""
+    ASCII only where MAIL said SMTPUTF8. Gives `address-type;address`, decoded.
+
+    Postfix writes the UTF-8 octets of an address as xtext, of the type rfc822. It is taken for what is meant: it would
+    cost the message otherwise.
+    """
     kind, semicolon, address = value.partition(";")
     if not semicolon or not _ADDRESS_TYPE.fullmatch(kind):
         raise ValueError("ORCPT is address-type;address")
     if kind.lower() == "utf-8":
         return f"{kind};{_utf8_address(address, smtputf8)}"
-    return f"{kind};{printable_xtext('ORCPT', address)}"
+    octets = _octets(address) if kind.lower() == "rfc822" else ""
+    return f"utf-8;{octets}" if octets else f"{kind};{printable_xtext('ORCPT', address)}"
 
 
 def orcpt_encode(text: str, smtputf8: bool) -> str:
@@ -90,6 +95,15 @@ def utf8_address_encode(address: str, *, ascii_only: bool) -> str:
         c if ("!" <= c <= "~" and c not in "+=\\") or (not ascii_only and not c.isascii()) else f"\\x{{{ord(c):02X}}}"
         for c in address
     )
+
+
+def _octets(value: str) -> str:
+    """Read xtext of an address in UTF-8; empty when it is not that, or is ASCII."""
+    try:
+        text = xtext_decode(value).encode("latin-1").decode()
+    except ValueError:
+        return ""
+    return text if not text.isascii() and text.isprintable() and len(value) <= MAX_ORCPT else ""
 
 
 def _utf8_address(value: str, smtputf8: bool) -> str:

@@ -98,6 +98,20 @@ class FitTests(ContentTestCase):
         (outcome,) = self.deliver(queued(UTF8_HEADER, smtputf8=True))
         self.assertEqual(outcome.status, "5.6.9")
 
+    def test_our_own_trace_behind_an_alias(self) -> None:
+        """The recipient that it names is no reason to fail where only the target's address counts."""
+        message = queued(smtputf8=True)
+        prefix = "Received: from x\r\n by y with UTF8SMTP id z\r\n for <jörg@y>;\r\n Mon\r\n".encode()
+        message = evolve(message, message=evolve(message.message, prefix=prefix))
+        peer = self.peer()
+        self.assertIsInstance(self.deliver(message)[0], Delivered)
+        self.assertTrue(peer.sessions[0][1].endswith(" SMTPUTF8"))
+        self.assertIn(prefix, peer.contents[0])
+        self.agent = self.make_agent()
+        peer = self.peer(EHLO=PLAIN_EHLO)
+        self.assertIsInstance(self.deliver(message)[0], Delivered)
+        self.assertTrue(peer.contents[0].startswith(b"Received: from x\r\n by y with UTF8SMTP id z;\r\n Mon\r\n"))
+
     def test_eight_bit_header_of_an_old_client(self) -> None:
         """Without SMTPUTF8 from the client it is plain 8-bit text, which 8BITMIME takes as it always did."""
         self.peer(EHLO=b"250-mx\r\n250 8BITMIME\r\n")

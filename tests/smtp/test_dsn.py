@@ -64,6 +64,12 @@ class OrcptTests(SynchronousTestCase):
         self.assertEqual(dsn.orcpt(r"utf-8;\x{1F600}\x{2B}ö@x", True), "utf-8;😀+ö@x")
         self.assertRaises(ValueError, dsn.orcpt, "utf-8;jörg@x", False)
 
+    def test_utf8_octets_as_xtext(self) -> None:
+        """As Postfix 3.7 writes it."""
+        self.assertEqual(dsn.orcpt("rfc822;j+C3+B6rg@example.test", False), "utf-8;jörg@example.test")
+        for value in ("rfc822;j+C3rg@x", "rfc822;+C3+B6+0A", "x;+C3+B6", "rfc822;" + "+C3+B6" * 84):
+            self.assertRaises(ValueError, dsn.orcpt, value, True)
+
     def test_bad_utf8(self) -> None:
         for address in ("", "a+b", r"a\b", r"\x{A}", r"\x{0A}", r"\x{D800}x", r"\x{110000}", r"\x{fc}", "a" * 501):
             self.assertRaises(ValueError, dsn.orcpt, f"utf-8;{address}", True)
