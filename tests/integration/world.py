@@ -101,13 +101,22 @@ async def swaks(*arguments: str) -> tuple[str, int]:
     return (out + err).decode(errors="replace"), status
 
 
-def send(port: int, sender: str, recipients: Sequence[str], message: bytes, *, tls: bool = False) -> None:
+def send(
+    port: int,
+    sender: str,
+    recipients: Sequence[str],
+    message: bytes,
+    *,
+    tls: bool = False,
+    mail_options: Sequence[str] = (),
+    rcpt_options: Sequence[str] = (),
+) -> None:
     """Send a message as a server or, with `tls`, as alice on the STARTTLS port."""
     with smtplib.SMTP("127.0.0.1", port, "client.test", timeout=60) as client:
         if tls:
             client.starttls(context=unverified())
             client.login("alice@example.test", PASSWORD)
-        client.sendmail(sender, recipients, message)
+        client.sendmail(sender, recipients, message, mail_options, rcpt_options)
 
 
 def unverified() -> ssl.SSLContext:
