@@ -28,6 +28,7 @@ _WORD = re.compile(r" *[^ ]+")
 _COMMENT_PART = re.compile(r"[()]|\\.", re.S)
 _QUOTED_STRING = re.compile(r'"((?:[^"\\]|\\.)*+)"', re.S)
 _TEXT = re.compile(r'[^("; \t\r\n]+')
+_SPACE = re.compile(r"[ \t\r\n]+")
 MAX_COMMENT_PARTS = 1000
 MAX_PARTS = 100
 
@@ -76,14 +77,15 @@ def _quoted(text: str) -> str:
 def forged(message: Message, authserv_id: str) -> tuple[tuple[int, int], ...]:
     """Give the offsets in the head of each Authentication-Results field that claims our id (RFC 8601 5).
 
-    They are for `Message.cuts`. A field that cannot be read is cut when our id stands anywhere in it.
+    They are for `Message.cuts`. A field that cannot be read is cut when our id stands anywhere in it, and one whose id
+    is in more pieces than anybody honest writes is cut unread.
     """
     ours = _comparable(authserv_id)
     cuts = []
     for start, value, end in _fields(message.head):
         text = value.decode("utf-8", "replace")
         claims = _claims(text)
-        if ours in claims if claims else ours in text.lower():
+        if claims is None or (ours in claims if claims else ours in text.lower()):
             cuts.append((start, end))
     return tuple(cuts)
 
@@ -102,17 +104,19 @@ def _fields(head: bytes) -> Iterator[tuple[int, bytes, int]]:
         yield found.start(), _LINE_END.sub(b"", head[found.end() : position]), position
 
 
-def _claims(text: str) -> set[str]:
-    """Give the ids that the field may be read to claim, in comparable form; none when it cannot be read.
+def _claims(text: str) -> set[str] | None:
+    """Give the ids that the field may be read to claim, in comparable form; none when it cannot be read, and None when
+    there are too many pieces to read them.
 
     RFC 8601 2.2: an id with comments and space around it, then maybe a version, then a semicolon. A reader with less
     care may join what stands around a space or a comment.
     """
     words: list[str] = []
-    position = 0
-    while position < len(text) and text[position] != ";":
-        if len(words) > MAX_PARTS:
-            return set()
+    position = parts = 0
+    while (position := _behind_space(text, position)) < len(text) and text[position] != ";":
+        parts += 1
+        if parts > MAX_PARTS:
+            return None
         if text[position] == "(":
             position = _behind_comment(text, position)
             if position < 0:
@@ -126,12 +130,15 @@ def _claims(text: str) -> set[str]:
         elif plain := _TEXT.match(text, position):
             words.append(plain.group())
             position = plain.end()
-        else:
-            position += 1
     if not words or ")" in "".join(words):
         return set()
     candidates = [words[0], words[0].partition("/")[0], "".join(words), "".join(words[:-1])]
     return {_comparable(candidate) for candidate in candidates}
+
+
+def _behind_space(text: str, start: int) -> int:
+    space = _SPACE.match(text, start)
+    return space.end() if space else start
 
 
 def _behind_comment(text: str, start: int) -> int:

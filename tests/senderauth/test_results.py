@@ -97,6 +97,13 @@ class ForgedTests(SynchronousTestCase):
         self.assertEqual(list(cuts), sorted(cuts))
         return b"".join(Message(message.content, message.head, cuts=cuts).output())[: -len(b"\r\nbody\r\n")]
 
+    def test_an_id_in_very_many_pieces(self) -> None:
+        for piece in ("()", "(a) ", '"" ', " \t", "x "):
+            hidden = f"Authentication-Results: {piece * 60_000}mx.(a)example; spf=pass\r\n".encode()
+            started = time.process_time()
+            self.assertEqual(self.cut(hidden + b"Subject: x\r\n"), b"Subject: x\r\n")
+            self.assertLess(time.process_time() - started, 0.1)
+
     def test_ours_is_cut_in_every_spelling(self) -> None:
         for value in (
             b" mx.example; spf=pass",
