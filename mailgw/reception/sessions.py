@@ -13,9 +13,9 @@ from mailgw.reception.link import Link
 _HURRY_INTERVAL = 1.0
 _SEARCH_INTERVAL = 0.25
 """Seconds between two looks at all sessions: who comes and goes must not make us do it each time."""
-SILENCE = 3.0
+SILENCE = 1.0
 """Seconds without a command after which a session gives its place to another, when no other place is left. Who talks
-waits for our replies, not we for its commands."""
+waits for our replies, not we for its commands; and who has been silent for longest goes first."""
 
 
 class Sessions:

@@ -280,10 +280,10 @@ class LoadTests(GuardTest):
         peers = []
         for _ in range(10):
             peers.append(self.server.connect())
-            self.server.clock.advance(0.1)
+            self.server.clock.advance(0.05)
         peers[0].say("EHLO c")
         self.assertTrue(self.server.connect().greeting.startswith("421 4.3.2 Too many connections"))
-        self.server.clock.advance(3)
+        self.server.clock.advance(1)
         self.assertEqual(codes(self.server.connect().deliver()), ["250"])
         # The first one has said something since: the second was silent for longest.
         self.assertEqual([peer.closed for peer in peers], [False, True] + [False] * 8)
@@ -309,12 +309,12 @@ class LoadTests(GuardTest):
         self.assertFalse(any(peer.closed for peer in idle))
 
     def test_a_flood_of_connections_takes_the_places_of_the_silent_only(self) -> None:
-        """Two thousand that say nothing, and one that talks with a pause of a second before each command."""
+        """Two thousand that say nothing, and one that talks with a pause of half a second before each command."""
         talking = self.server.connect()
         for line in ("EHLO c", "MAIL FROM:<>", "RCPT TO:<alice@ours.example>", "DATA", "."):
             for _ in range(400):
                 self.server.connect()
-                self.server.clock.advance(1 / 400)
+                self.server.clock.advance(0.5 / 400)
             reply = talking.say(line)
         self.assertEqual(codes(reply), ["250"])
         self.assertLessEqual(len(self.server.sessions), 10)
