@@ -30,6 +30,7 @@ from mailgw.filters.base import Filter
 from mailgw.filters.runner import FilterRunner
 from mailgw.mail.identifiers import new_id
 from mailgw.operation import log, tls
+from mailgw.operation.descriptors import Descriptors
 from mailgw.operation.service import Binding, GatewayService, Part, run_as
 from mailgw.operation.threads import Pool, Threads
 from mailgw.queue.agent import DeliveryAgent
@@ -154,6 +155,7 @@ def build(path: str | os.PathLike[str], reactor: Any, entropy: random.Random, st
         etc, make_judge(etc, resolver, reactor, cpu), store, scheduler, sessions, reactor, cpu, make_id, verifier
     )
     parts = (
+        Part("descriptors", Descriptors.of(settings).start, _nothing),
         Part("threads", cpu.start, cpu.stop),
         Part("disk threads", disk.start, disk.stop),
         Part("users and aliases", etc.router.start, etc.router.stop),
