@@ -51,4 +51,7 @@ def network_of(address: str) -> str:
 
 def _masked(address: str, prefix: int) -> str:
     # A link-local address may carry a zone (RFC 4007 11), which is no part of the network.
-    return str(ipaddress.ip_network((address.partition("%")[0], prefix), strict=False))
+    try:
+        return str(ipaddress.ip_network((address.partition("%")[0], prefix), strict=False))
+    except ValueError:
+        return address

@@ -8,6 +8,7 @@ from typing import Any
 from attrs import evolve
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
+from twisted.internet.ssl import CertificateOptions
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransportWithDisconnection
 
@@ -123,6 +124,7 @@ class Server:
         self,
         *,
         kind: str = "mx",
+        tls: str = "none",
         limits: Limits | None = None,
         timeouts: Timeouts | None = None,
         store: MemoryStore | None = None,
@@ -130,7 +132,7 @@ class Server:
         own_networks: Sequence[str] = (),
         **listener: Any,
     ) -> None:
-        """`listener` has more keys of its section."""
+        """`listener` has more keys of its section. TLS can be offered, but no handshake comes to its end here."""
         self.clock = Clock()
         self.clock.advance(1_700_000_000)
         self.judge = FakeJudge()
@@ -165,13 +167,13 @@ class Server:
             verifier=self.verifier,
             guard=self.guard,
         )
-        section = Listener(kind=kind, tls="none", **listener)  # type: ignore[arg-type]
+        section = Listener(kind=kind, tls=tls, **listener)  # type: ignore[arg-type]
         session_settings = SessionSettings(
             "mx.ours.example",
             limits,
             timeouts,
-            None,
-            False,
+            None if tls == "none" else CertificateOptions(),
+            tls == "implicit",
             self.authenticator,
             self.guard,
             section.greeting_delay,

@@ -86,6 +86,32 @@ class ConnectionTests(GuardTest):
         self.assertEqual(len(self.logged("rate_exceeded")), 2)
 
 
+class HandshakeTests(GuardTest):
+    def server(self, tls: str) -> Server:
+        """A server whose rate of handshakes is used up for 192.0.2.1."""
+        server = Server(tls=tls, rates={"handshakes": Rate("handshakes", "address", 2)})
+        for _ in range(2):
+            self.assertIsNone(server.guard.handshake(Client("1", "mx", "192.0.2.1")))
+        return server
+
+    def test_starttls_is_refused_for_now_and_the_session_goes_on(self) -> None:
+        peer = self.server("starttls").connect()
+        peer.say("EHLO c")
+        self.assertEqual(
+            peer.say("STARTTLS"),
+            "454 4.7.0 Too many TLS handshakes from 192.0.2.1: 2 are taken in 60 seconds, "
+            "please try again in 30 seconds\r\n",
+        )
+        self.assertEqual(codes(peer.say("NOOP")), ["250"])
+
+    def test_where_tls_comes_first_the_connection_is_closed(self) -> None:
+        server = self.server("implicit")
+        peer = server.connect()
+        self.assertEqual((peer.greeting, peer.closed), ("", True))
+        self.assertEqual(len(server.sessions), 0)
+        self.assertEqual(len(self.logged("rate_exceeded")), 1)
+
+
 class TransactionTests(GuardTest):
     def test_messages(self) -> None:
         server = Server(rates={**NO_RATES, "messages": Rate("messages", "address", 2)})
