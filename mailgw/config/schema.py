@@ -49,9 +49,11 @@ class Listener:
         "Networks whose bare CR or LF is made CRLF; from all others it is refused.", ()
     )
     proxy_networks: tuple[str, ...] = _key(
-        "Balancers: networks whose connections begin with a PROXY protocol header.", ()
+        "Balancers: networks whose connections have to begin with a PROXY protocol header (version 1 or 2).", ()
     )
-    xclient_networks: tuple[str, ...] = _key("Networks that may say XCLIENT.", ())
+    xclient_networks: tuple[str, ...] = _key(
+        "Proxies: networks that may say with XCLIENT which client they speak for. They name no user: AUTH does.", ()
+    )
 
 
 @frozen

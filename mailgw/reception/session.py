@@ -231,6 +231,7 @@ class Session:
             if refusal is not None:
                 return refusal
             self._settings.guard.leave(self.client)
+            self._count = ErrorCount(self._settings.limits)
         self.log.info(
             "{proxy} speaks for {address} in {session}", event="xclient", proxy=self.client.address, **_ids(client)
         )

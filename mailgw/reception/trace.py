@@ -73,7 +73,7 @@ def reverse_name(results: Sequence[AuthResult]) -> str:
 
 
 def _from_domain(client: Client, name: str) -> str:
-    """`helo (name [address])` where HELO gave a domain or a literal; else the address, and what it said as a comment."""
+    """`helo (name [address])` where HELO is a domain or a literal; else the address, and what it said."""
     literal = address_literal(client.address)
     try:
         return f"{parse_domain(client.helo)} ({f'{name} {literal}' if name else literal})"

@@ -140,6 +140,12 @@ class XclientTests(SynchronousTestCase):
             self.assertEqual(codes(peer.say("XCLIENT ADDR=192.0.2.7", "QUIT")), ["220", "221"])
         self.assertEqual(len(self.server.guard._count), 0)
 
+    def test_errors_of_one_client_are_not_those_of_the_next(self) -> None:
+        server = Server(xclient_networks=("10.0.0.0/8",), limits=Limits(soft_errors=5, hard_errors=2))
+        peer = server.connect(BALANCER)
+        for n in range(5):
+            self.assertEqual(codes(peer.say(f"XCLIENT ADDR=192.0.2.{n}", "FOO")), ["220", "500"])
+
     def test_a_refused_client_counts_for_its_rate(self) -> None:
         server = Server(xclient_networks=("10.0.0.0/8",), rates={"connections": Rate("connections", "address", 1)})
         peer = server.connect(BALANCER)

@@ -120,6 +120,18 @@ class TransactionTests(SynchronousTestCase):
         message = "Received: x\r\n" * 51 + "\r\nbody"
         self.assertIn("554 5.4.6", self.server.connect().deliver(message))
 
+    def test_a_message_that_comes_back_again_and_again_is_refused(self) -> None:
+        self.server.connect().deliver()
+        ours = self.entry().message.message.prefix.decode()
+        ours = ours[ours.index("Received: ") :].removesuffix("\r\n")
+        self.assertIn("been here 11 times", self.server.connect().deliver("\r\n".join([ours] * 11) + "\r\n\r\nbody"))
+
+    def test_a_return_path_from_outside_is_cut(self) -> None:
+        self.server.connect().deliver("Return-Path: <x@evil.example>\r\nSubject: x\r\n\r\nbody")
+        out = b"".join(self.entry().message.message.output())
+        self.assertNotIn(b"evil.example", out)
+        self.assertTrue(out.endswith(b"Subject: x\r\n\r\nbody\r\n"), out)
+
     def test_too_many_header_fields_and_too_large_a_header(self) -> None:
         server = Server(limits=Limits(header_fields=10, header_size=1000))
         self.assertIn("554 5.6.0", server.connect().deliver("X: y\r\n" * 11 + "\r\n"))
