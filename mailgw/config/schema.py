@@ -43,7 +43,10 @@ class Listener:
     )
     without: tuple[Extension, ...] = _key("Extensions that are not offered, such as CHUNKING.", ())
     greeting_delay: float = _key(
-        "Time before the greeting, for hosts that we do not know; who speaks before it is noted.", 0.0, minimum=0
+        "Time before the greeting, for hosts that we do not know; who speaks before it is noted. At most 60.",
+        0.0,
+        minimum=0,
+        maximum=60,
     )
     normalise_networks: tuple[str, ...] = _key(
         "Networks whose bare CR or LF is made CRLF; from all others it is refused.", ()

@@ -89,6 +89,7 @@ def main() -> None:
     measure("SPF, one record with ip4", lambda: spf("simple.example"))
     measure("SPF, three includes and an mx", lambda: spf("example.org"))
     measure("iprev", lambda: run(authenticator.iprev(client)))
+    measure("helo", lambda: run(authenticator.helo(client)))
     measure(f"DKIM RSA 2048, {len(rsa)} octets", lambda: run(authenticator.dkim(Message.from_bytes(rsa))))
     measure(f"DKIM Ed25519, {len(ed25519)} octets", lambda: run(authenticator.dkim(Message.from_bytes(ed25519))))
     measure("DKIM, not signed", lambda: run(authenticator.dkim(Message.from_bytes(body))))

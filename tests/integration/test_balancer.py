@@ -201,6 +201,11 @@ class SwaksTests(BalancerTestCase):
         )
         self.assertIn("([192.0.2.77])", message)
 
+    async def test_pipelining_with_leave_is_no_signal(self) -> None:
+        await self.send("mx", "--pipeline")
+        event = await self.gateway.wait_for(event="accepted")
+        self.assertNotIn("PIPELINING_WITHOUT_LEAVE", event["symbols"])
+
     async def test_xclient(self) -> None:
         message = await self.send(
             *("relayed", "--xclient-addr", "192.0.2.77", "--xclient-name", "[UNAVAILABLE]", "--xclient-delim"),

@@ -28,6 +28,7 @@ class PostfixTests(PostfixTestCase):
         self.assertIn(b"with ESMTPS id", message)
         accepted = await gateway.wait_for(event="accepted")
         self.assertEqual(accepted["recipients"], ["alice@example.test", "bob@example.test"])
+        self.assertFalse({"EARLY_TALKER", "PIPELINING_WITHOUT_LEAVE"}.intersection(accepted["symbols"]))
 
     async def test_postfix_hears_our_refusals_and_keeps_what_is_temporary(self) -> None:
         await self.make_world()
