@@ -19,7 +19,9 @@ from tests.smtp.test_dialogues import replies
 
 # A nightly run asks for many: MAILGW_FUZZ_EXAMPLES=200000.
 _EXAMPLES = int(os.environ.get("MAILGW_FUZZ_EXAMPLES", "0"))
-OFFERED = Extensions(size=LIMITS.message_size, auth=("PLAIN", "LOGIN"), chunking=True, dsn=True, xclient=True)
+OFFERED = Extensions(
+    size=LIMITS.message_size, auth=("PLAIN", "LOGIN"), chunking=True, dsn=True, requiretls=True, xclient=True
+)
 
 
 def examples(usual: int) -> settings:
