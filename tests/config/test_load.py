@@ -113,9 +113,21 @@ windw = 3
             ("[domains.b]\ncatch_all = 'alice'", "domains.b.catch_all"),
             ("[domains.b]\ncatch_all = 'alice@elsewhere.example'", "domains.b.catch_all"),
             ("[domains.b]\nrecipients_file = 'r'", "domains.b.recipients_file"),
+            ("[domains.b]\nrecipients_command = ['r']", "domains.b.recipients_command"),
+            ("[domains.b]\ncall_ahead = true", "domains.b.call_ahead"),
             ("[domains.b]\ndeliver = 'route:r'\ncatch_all = 'a@b'\n[routes.r]\nhosts = ['h']", "domains.b.catch_all"),
         ):
             self.assertEqual(set(self.errors(f"{BASE}{domain}\n")), {key}, domain)
+
+    def test_the_recipients_of_a_routed_domain_come_from_one_place(self) -> None:
+        sources = {"recipients_file": "'f'", "recipients_command": "['/bin/true']", "call_ahead": "true"}
+        for key, value in sources.items():
+            domain = f"{BASE}[routes.r]\nhosts = ['h']\n[domains.b]\ndeliver = 'route:r'\n{key} = {value}\n"
+            self.settings(domain)
+            for other, another in sources.items():
+                if other != key:
+                    (wrong,) = self.errors(f"{domain}{other} = {another}\n")
+                    self.assertIn(wrong, (f"domains.b.{key}", f"domains.b.{other}"))
 
     def test_two_spellings_of_a_domain(self) -> None:
         text = BASE + '[domains."bücher.example"]\n[domains."xn--bcher-kva.example"]\n'
