@@ -16,7 +16,7 @@ def access_for(message: QueuedMessage, access: Access) -> Access:
 
     REQUIRETLS wants TLS with a verified certificate (RFC 8689 4.2.1). That the name of an MX host is genuine would
     take DNSSEC or MTA-STS; we do not look for either, so what is kept is that the host proves its name and takes
-    REQUIRETLS itself. `TLS-Required: No` (RFC 8689 5) puts delivery before security, though never a password in
+    REQUIRETLS itself. `TLS-Required: No` (RFC 8689 3) puts delivery before security, though never a password in
     clear text, nor clear text where a port speaks TLS only. REQUIRETLS overrules it.
     """
     if message.envelope.requiretls:

@@ -22,7 +22,7 @@ def deliveries(
     """Make the deliveries. `routes` stand in the order of the envelope's recipients; times are wall clock seconds.
 
     Where an alias leads to several targets and the sender asked for NOTIFY=SUCCESS, one delivery more (`alias:...`)
-    makes the report that it was expanded, and no target reports success (RFC 3461 5.2.7.2).
+    makes the report that it was expanded, and no target reports success (RFC 3461 5.2.7.3).
     """
     targets: dict[Target, Recipient] = {}
     expanded = []
@@ -42,7 +42,7 @@ def deliveries(
 
 
 def _towards(recipient: Recipient, target: Target) -> Recipient:
-    """The recipient for one target; behind an alias, ORCPT remembers whom the sender wrote to (RFC 3461 5.2.7.1)."""
+    """The recipient for one target; behind an alias, ORCPT remembers whom the sender wrote to (RFC 3461 5.2.7.2)."""
     if target.mailbox == recipient.forward_path:
         return recipient
     return Recipient(target.mailbox, recipient.orcpt or _typed(recipient.forward_path), recipient.notify)

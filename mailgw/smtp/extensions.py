@@ -74,7 +74,7 @@ class Extensions:
             lines.append("CHUNKING")
         if self.dsn:
             lines.append("DSN")
-        if self.requiretls and tls:  # RFC 8689 4.1
+        if self.requiretls and tls:  # RFC 8689 2
             lines.append("REQUIRETLS")
         if self.limits is not None:
             lines.append(self.limits.keyword(authenticated=authenticated))

@@ -52,7 +52,7 @@ class FanoutTests(SynchronousTestCase):
         self.assertEqual(len(fan_out(*ways)), 1)
 
     def test_alias_with_one_target(self) -> None:
-        """The target gets all that was asked, and the address that the sender wrote (RFC 3461 5.2.7.1)."""
+        """The target gets all that was asked, and the address that the sender wrote (RFC 3461 5.2.7.2)."""
         (delivery,) = fan_out((recipient("info@ours.example", "SUCCESS"), ["x@out.example"]))
         self.assertEqual(delivery.recipient, recipient("x@out.example", "SUCCESS", orcpt="rfc822;info@ours.example"))
 
@@ -66,7 +66,7 @@ class FanoutTests(SynchronousTestCase):
         self.assertEqual(delivery.recipient.orcpt, "utf-8;jörg@ours.example")
 
     def test_alias_with_several_targets(self) -> None:
-        """Its expansion is the success; the targets report failures still (RFC 3461 5.2.7.2)."""
+        """Its expansion is the success; the targets report failures still (RFC 3461 5.2.7.3)."""
         team = recipient("team@ours.example", "SUCCESS", "FAILURE")
         alice, x, expanded = fan_out((team, ["alice@ours.example", "x@out.example"]))
         self.assertEqual(alice.recipient.notify, {"FAILURE"})
