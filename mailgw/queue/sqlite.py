@@ -91,10 +91,11 @@ class SqliteStore:
         opened, self._current = self._current, None
         if opened is None:
             return
-        await opened.writer.stop()
         opened.disk.stop()
         opened.reading.stop()
         opened.reader.close()
+        # The last connection that closes writes the log back: after a clean end `queue.db` alone is the whole queue.
+        await opened.writer.stop()
         opened.lock.release()
 
     def new_content(self, message_id: str) -> ContentWriter:

@@ -42,6 +42,18 @@ class OpeningTests(TestCase):
         await store.open()
         await store.close()
 
+    async def test_after_a_clean_end_the_database_alone_is_the_queue(self) -> None:
+        """Who copies `queue.db` of a stopped gateway, as a backup, has all of it."""
+        directory = Path(self.mktemp())
+        store = self.make_store(directory)
+        await store.open()
+        await store.put(entry())
+        await store.close()
+        copy = Path(self.mktemp())
+        copy.mkdir()
+        (copy / "queue.db").write_bytes((directory / "queue.db").read_bytes())
+        self.assertEqual(Listing(copy).size(), QueueSize(1, 1))
+
     async def test_each_commit_is_synced(self) -> None:
         directory = Path(self.mktemp())
         directory.mkdir()
