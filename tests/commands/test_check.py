@@ -60,6 +60,21 @@ class CheckTests(CommandTest):
         self.write("p", "secret\n")
         self.run_command("check")
 
+    def test_programs_are_looked_at_and_not_run(self) -> None:
+        self.run_command("user", "add", "alice@example.org", "--no-password")
+        program = self.write("list", f"#!/bin/sh\ntouch {self.folder}/ran\necho joe\n")
+        self.add(
+            '[domains."routed.example"]\ndeliver = "route:store"\n'
+            f'recipients_command = ["{program}", "--all"]\n[routes.store]\nhosts = ["h.example"]\n'
+        )
+        errors = self.run_command("check", code=1).stderr
+        self.assertIn(f':12: domains."routed.example".recipients_command: "{program}" is not executable', errors)
+        program.chmod(0o755)
+        self.run_command("check")
+        self.assertFalse((self.folder / "ran").exists())
+        program.unlink()
+        self.assertIn(f'there is no program "{program}"', self.run_command("check", code=1).stderr)
+
 
 class ConfigurationTests(CommandTest):
     def test_before_and_behind_the_name_of_the_command(self) -> None:
