@@ -75,11 +75,7 @@ class Attempts:
         settlements: list[Settlement] = []
         reported: list[tuple[Delivery, Delivered | Failed]] = []
         for delivery, outcome in results:
-            following: Delivery | Delivered | Failed
-            if isinstance(outcome, Delayed):
-                following = self._retry.after(message, delivery, outcome, now)
-            else:
-                following = outcome
+            following = self._retry.after(message, delivery, outcome, now) if isinstance(outcome, Delayed) else outcome
             if isinstance(following, Delivery):
                 self._log_delayed(message, following)
                 settlements.append(Settlement(delivery.id, following))
