@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from mailgw.commands.configuration import ConfigurationRefused, config_option, config_path, read_settings
+from mailgw.commands.permissions import problems_of_user
 from mailgw.config.errors import ConfigError, ConfigurationErrors
 from mailgw.config.schema import Settings
 from mailgw.config.text import number_lines, quote_key, read_text
@@ -18,11 +19,12 @@ from mailgw.config.text import number_lines, quote_key, read_text
 def check() -> None:
     """Read the configuration and every file that it names; say all that is wrong.
 
-    Ends with 1 when something is. Asks no DNS and opens no port. Run it as root, who may read the TLS key.
+    Ends with 1 when something is. Asks no DNS and opens no port. Run it as root, who may read the TLS key, and may
+    look at what the user of the gateway can read and write.
     """
     path = config_path()
     settings = read_settings()
-    errors = [*_errors_of_parts(path), *_errors_of_secrets(settings, path)]
+    errors = [*_errors_of_parts(path), *_errors_of_secrets(settings, path), *_errors_of_user(settings, path)]
     if errors:
         raise ConfigurationRefused(tuple(errors))
     click.echo(f"{path}: no errors")
@@ -57,6 +59,10 @@ def _errors_of_secrets(settings: Settings, path: Path) -> Iterator[ConfigError]:
             if problem:
                 key = f"routes.{quote_key(name)}.password_file"
                 yield from number_lines([ConfigError(str(path), key, problem)])
+
+
+def _errors_of_user(settings: Settings, path: Path) -> list[ConfigError]:
+    return number_lines([ConfigError(str(path), key, problem) for key, problem in problems_of_user(settings)])
 
 
 def _problem_of_password(file: str) -> str:
