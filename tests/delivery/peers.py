@@ -107,8 +107,9 @@ class _Session(Protocol):
             self.say(".")
 
     def command(self, line: bytes) -> None:
-        self.commands.append(line.decode())
-        verb = line.split(b" ")[0].split(b":")[0].decode().upper()
+        text = line.decode(errors="replace")  # a ClientHello that is not wanted may hold CRLF
+        self.commands.append(text)
+        verb = text.split(" ")[0].split(":")[0].upper()
         answer = self.say(verb)
         if verb == "DATA" and answer.startswith(b"354"):
             self.content = b""
