@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from mailgw.config.schema import Limits, Queue
-from mailgw.mail.message import Message
+from mailgw.mail.message import MAX_HEADER, Message
 from mailgw.mail.reply import Reply
 from mailgw.mail.transaction import Transaction
 from mailgw.mail.verdict import Verdict
@@ -86,13 +86,19 @@ class Acceptance:
             return reply, False
         entry = self._entry(transaction, message, routes, verdict)
         await self._store.put(entry)
-        self._log_accepted(transaction, verdict)
-        self._offer(entry)
+        try:
+            self._log_accepted(transaction, verdict)
+            self._offer(entry)
+        except Exception:
+            # The message is the queue's now: an error of ours behind that takes neither its 250 nor its content away.
+            self.log.failure("error behind the put of {transaction}", event="error", transaction=transaction.id)
         return reply, True
 
     def _out_of_bounds(self, message: Message) -> Reply | None:
         limits = self._limits
-        if len(message.head) > limits.header_size:
+        # Behind MAX_HEADER nobody has looked: whatever stands there, it is not let through as a header.
+        unread = len(message.head) >= MAX_HEADER and not message.head.endswith(b"\r\n\r\n")
+        if unread or len(message.head) > limits.header_size:
             return Reply(552, "5.3.4", (f"The header is larger than {limits.header_size} octets",))
         if len(message.fields) > limits.header_fields:
             return Reply(554, "5.6.0", (f"The header has more than {limits.header_fields} fields",))
@@ -120,13 +126,14 @@ class Acceptance:
         """Put our fields in front. Mail of our own users gets Received only: the rest is for its readers here."""
         settings = self._trace
         prefix = trace.received(transaction, settings.hostname, now, hide_client=settings.hide_client_address)
-        cuts = trace.return_paths(message)
         if transaction.client.identity:
-            return evolve(message, prefix=prefix, cuts=cuts)
+            return evolve(message, prefix=prefix, cuts=trace.cuts(message, trace.RETURN_PATH))
         results = authentication_results(self._trace.authserv_id, transaction.auth)
         spam = trace.spam_fields(verdict) if self._trace.spam_fields else b""
-        cuts = trace.merged((*cuts, *forged(message, settings.authserv_id)))
-        # RFC 8601 5: a field that claims to be ours and is not would be believed by every reader behind us.
+        # RFC 8601 5: a field that claims to be ours and is not would be believed by every reader behind us. The same
+        # goes for the X-Spam fields.
+        own = trace.cuts(message, trace.RETURN_PATH | trace.SPAM_FIELDS)
+        cuts = trace.merged((*own, *forged(message, settings.authserv_id)))
         return evolve(message, prefix=spam + results + prefix, cuts=cuts)
 
     def _log_accepted(self, transaction: Transaction, verdict: Verdict) -> None:

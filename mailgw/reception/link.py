@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IReactorTime, ISSLTransport
+from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IPushProducer, IReactorTime, ISSLTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.ssl import CertificateOptions
 from twisted.python.failure import Failure
@@ -40,7 +40,7 @@ _CLOSING = 10.0
 """Seconds that a peer has to read the last reply."""
 
 
-@implementer(IHandshakeListener)
+@implementer(IHandshakeListener, IPushProducer)
 class Link(Protocol):
     """Feeds the SMTP core with bytes, gives its events one by one, and writes the replies.
 
@@ -66,6 +66,7 @@ class Link(Protocol):
         self._patience = 0.0
         self._deadline = 0.0
         self._paused = False
+        self._full = False
         self._stopping = False
         self._ended: LinkEnded | None = None
         self.in_transaction = False
@@ -95,7 +96,7 @@ class Link(Protocol):
         get more time for it. Raises LinkEnded."""
         self._patience = limit
         self._deadline = 0.0
-        while (event := self._connection.next_event()) is None:
+        while self._full or (event := self._connection.next_event()) is None:
             if self._ended is not None:
                 raise self._ended
             if self._stopping and not self.in_transaction:
@@ -132,6 +133,7 @@ class Link(Protocol):
         if self._ended is None:
             self._ended = LinkEnded("closed")
             self._resume()
+            self.tcp.unregisterProducer()  # a paused producer would keep the transport from closing
             self.tcp.loseConnection()
             # A peer that does not read keeps the connection half open; do not wait for it for ever.
             self._timer = self._clock.callLater(_CLOSING, self._abort)
@@ -163,8 +165,12 @@ class Link(Protocol):
         """End an idle session, so that another can have its place."""
         self._wake(LinkEnded("gave room", _GIVE_ROOM))
 
-    def abort(self) -> None:
-        self._abort()
+    def cut(self) -> None:
+        """Shut down now, whatever is under way: with 421 where the session can say it (RFC 5321 3.8)."""
+        if self._waiter is not None:
+            self._wake(LinkEnded("shutdown", _SHUTTING_DOWN))
+        else:
+            self._abort()
 
     @property
     def tcp(self) -> Any:
@@ -175,7 +181,20 @@ class Link(Protocol):
 
     def connectionMade(self) -> None:
         self.tcp.setTcpNoDelay(True)
+        self.tcp.registerProducer(self, True)
         self._connected(self)
+
+    def pauseProducing(self) -> None:
+        """Our replies pile up: the client does not read them. It is not read either, until it does."""
+        self._full = True
+
+    def resumeProducing(self) -> None:
+        """The client has taken our replies."""
+        self._full = False
+        self._wake()
+
+    def stopProducing(self) -> None:
+        """The connection is lost: `connectionLost` follows."""
 
     def dataReceived(self, data: bytes) -> None:
         if self._ended is not None:
@@ -183,10 +202,9 @@ class Link(Protocol):
         self._connection.receive(data)
         if self._waiter is not None:
             self._wake()
-        elif not self._paused:
+        else:
             # The session is busy: the kernel's buffer holds the rest back from the client.
-            self._paused = True
-            self.tcp.pauseProducing()
+            self._pause()
 
     def handshakeCompleted(self) -> None:
         if self._handshake is not None:
@@ -208,7 +226,10 @@ class Link(Protocol):
         if not self._deadline:
             self._deadline = now + self._patience
         self._set_timer(max(0.0, min(self._deadline, self._ends_at) - now))
-        self._resume()
+        if self._full:
+            self._pause()
+        else:
+            self._resume()
         await waiter
 
     def _wake(self, ended: LinkEnded | None = None) -> None:
@@ -219,6 +240,11 @@ class Link(Protocol):
             waiter.callback(None)
         else:
             waiter.errback(ended)
+
+    def _pause(self) -> None:
+        if not self._paused:
+            self._paused = True
+            self.tcp.pauseProducing()
 
     def _resume(self) -> None:
         if self._paused:

@@ -86,7 +86,7 @@ class Sessions:
 
     def _cut(self) -> None:
         for link in tuple(self._running):
-            link.abort()
+            link.cut()
 
 
 def _ended(done: Deferred[None]) -> Deferred[None]:

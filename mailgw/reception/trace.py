@@ -99,21 +99,25 @@ def loop(message: Message, hostname: str, hops: int) -> str:
     return f"the message has been here {times} times" if times > _OWN_LOOP else ""
 
 
-def return_paths(message: Message) -> tuple[tuple[int, int], ...]:
-    """Give the offsets in the head of each Return-Path field, for `Message.cuts`.
+# RFC 5321 4.4: it is written at final delivery. One that came from outside is no reverse-path of ours.
+RETURN_PATH = frozenset({"return-path"})
+# What we write ourselves: one that came from outside would be taken for our verdict.
+SPAM_FIELDS = frozenset({"x-spam-flag", "x-spam-score", "x-spam-symbols"})
 
-    RFC 5321 4.4: it is written at final delivery. One that came from outside is no reverse-path of ours.
-    """
-    if b"return-path" not in message.head.lower():
+
+def cuts(message: Message, keys: frozenset[str]) -> tuple[tuple[int, int], ...]:
+    """Give the offsets in the head of each field with one of these names (in lower case), for `Message.cuts`."""
+    head = message.head.lower()
+    if not any(key.encode() in head for key in keys):
         return ()
-    cuts = []
+    found = []
     position = 0
     for field in message.fields:
         position = message.head.index(field.raw, position)
-        if field.key == "return-path":
-            cuts.append((position, position + len(field.raw)))
+        if field.key in keys:
+            found.append((position, position + len(field.raw)))
         position += len(field.raw)
-    return tuple(cuts)
+    return tuple(found)
 
 
 def merged(cuts: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:

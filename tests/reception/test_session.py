@@ -106,6 +106,13 @@ class TransactionTests(SynchronousTestCase):
         self.assertNotIn(forged.encode(), out)
         self.assertIn(b"Authentication-Results: other.example", out)
 
+    def test_forged_spam_fields_and_return_path_are_cut(self) -> None:
+        self.server.connect().deliver("X-Spam-Flag: NO\r\nReturn-Path: <x@y.example>\r\nSubject: kept\r\n\r\nbody")
+        content = b"".join(self.entry().message.message.output()).partition(b"Received:")[2]
+        self.assertNotIn(b"X-Spam-Flag", content)
+        self.assertNotIn(b"Return-Path", content)
+        self.assertIn(b"Subject: kept", content)
+
     def test_one_copy_for_recipients_that_lead_to_one_mailbox(self) -> None:
         peer = self.server.connect()
         peer.say("EHLO c", "MAIL FROM:<>", "RCPT TO:<alice@ours.example>", "RCPT TO:<alice@ours.example>", "DATA", "x")
@@ -136,6 +143,12 @@ class TransactionTests(SynchronousTestCase):
         server = Server(limits=Limits(header_fields=10, header_size=1000))
         self.assertIn("554 5.6.0", server.connect().deliver("X: y\r\n" * 11 + "\r\n"))
         self.assertIn("552 5.3.4", server.connect().deliver(("X: " + "y" * 100 + "\r\n") * 10 + "\r\n"))
+
+    def test_a_header_that_is_read_only_in_part_is_refused_at_the_default_limit(self) -> None:
+        """What stands behind the part that is read could be a forged Authentication-Results."""
+        forged = "Authentication-Results: mx.ours.example; dkim=pass\r\n"
+        message = ("X-P: " + "y" * 900 + "\r\n") * 300 + forged + "\r\nbody"
+        self.assertIn("552 5.3.4", self.server.connect().deliver(message))
 
     def test_a_message_over_the_limit_is_read_to_its_end_and_refused(self) -> None:
         server = Server(limits=Limits(message_size=10_000))
@@ -259,6 +272,25 @@ class BoundTests(SynchronousTestCase):
         self.assertEqual(peer.transport.producerState, "producing")
 
 
+class SlowReaderTests(SynchronousTestCase):
+    def test_a_client_that_does_not_read_its_replies_is_not_read_either(self) -> None:
+        """Replies would pile up in our memory: EHLO for ever, and nothing taken."""
+        peer = Server().connect()
+        peer.link.pauseProducing()
+        self.assertEqual(peer.say("EHLO c.example"), "")
+        self.assertEqual(peer.transport.producerState, "paused")
+        peer.link.resumeProducing()
+        self.assertEqual(codes(peer.replies()), ["250"])
+
+    def test_it_has_no_more_time_than_others(self) -> None:
+        server = Server(timeouts=Timeouts(command=300))
+        peer = server.connect()
+        peer.link.pauseProducing()
+        peer.say("EHLO c.example")
+        server.clock.advance(301)
+        self.assertTrue(peer.closed)
+
+
 class ShutdownTests(SynchronousTestCase):
     def test_an_idle_session_ends_at_once_and_a_transaction_may_end(self) -> None:
         server = Server()
@@ -280,4 +312,5 @@ class ShutdownTests(SynchronousTestCase):
         stopped = Deferred.fromCoroutine(server.sessions.stop(10))
         server.clock.advance(10)
         self.successResultOf(stopped)
-        self.assertTrue(peer.transport.aborted)
+        self.assertIn("421 4.3.2", peer.replies())
+        self.assertTrue(peer.closed)

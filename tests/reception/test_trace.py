@@ -96,7 +96,7 @@ class LoopTests(SynchronousTestCase):
 class ReturnPathTests(SynchronousTestCase):
     def output(self, data: bytes) -> bytes:
         message = Message.from_bytes(data)
-        return b"".join(evolve(message, cuts=trace.return_paths(message)).output())
+        return b"".join(evolve(message, cuts=trace.cuts(message, trace.RETURN_PATH)).output())
 
     def test_they_are_cut(self) -> None:
         rest = b"Subject: x\r\n\r\nReturn-Path: <in@the.body>\r\n"
