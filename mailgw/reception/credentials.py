@@ -198,7 +198,7 @@ def _read_changed(path: str, known: _Version | None) -> tuple[_Version | None, _
     """Read the users file when it is not the known version: its version, users if it has new ones, problems. Blocks."""
     try:
         status = os.stat(path)
-        version = _Version(status.st_mtime_ns, status.st_size, status.st_ino)
+        version = _Version(status.st_ctime_ns, status.st_size, status.st_ino)
         if version == known:
             return known, None, ()
         return version, _Users.of(read_users(path)), ()

@@ -96,5 +96,5 @@ def _versions(files: Sequence[str]) -> _Versions:
         except OSError:
             versions.append(None)
         else:
-            versions.append((status.st_mtime_ns, status.st_size, status.st_ino))
+            versions.append((status.st_ctime_ns, status.st_size, status.st_ino))
     return tuple(versions)

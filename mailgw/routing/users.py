@@ -142,7 +142,8 @@ def _write(path: str, text: str, group: int | None) -> None:
 
     Mode 0640, so that the gateway reads it by its group once its privileges are dropped; owner and group stay.
     """
-    folder = os.path.dirname(os.path.abspath(path))
+    path = os.path.realpath(path)  # where the file is a link, what it leads to is replaced
+    folder = os.path.dirname(path)
     descriptor, temporary = tempfile.mkstemp(prefix=".users-", dir=folder)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
