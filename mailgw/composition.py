@@ -124,11 +124,12 @@ def make_resolver(etc: Etc, reactor: Any, entropy: random.Random) -> DnsResolver
     return DnsResolver(reactor, etc.settings.dns, entropy)
 
 
-def build(path: str | os.PathLike[str], reactor: Any, entropy: random.Random, stream: TextIO) -> GatewayService:
+def build(path: str | os.PathLike[str], reactor: Any, entropy: random.Random, stream: TextIO | None) -> GatewayService:
     """Read the configuration and put the gateway together; nothing runs and nothing is bound yet.
 
-    The log goes to `stream` where the configuration names no file. Raises ConfigurationErrors, TlsError, StartError
-    for a user that is not there, and OSError for a log that cannot be written.
+    The log goes to `stream` where the configuration names no file; a daemon has no stream. Raises
+    ConfigurationErrors, TlsError, StartError for a user that is not there, and OSError for a log that cannot be
+    written.
     """
     cpu = Pool(reactor, "cpu", _CPU_THREADS)
     disk = Pool(reactor, "disk", _DISK_THREADS)

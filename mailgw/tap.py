@@ -31,7 +31,9 @@ def makeService(options: Options) -> IService:
 
     twisted_reactor: Any = reactor
     try:
-        return composition.build(options["config"], twisted_reactor, random.SystemRandom(), sys.stdout)
+        # A daemon's standard output leads nowhere.
+        stream = sys.stdout if options.parent is None or options.parent["nodaemon"] else None
+        return composition.build(options["config"], twisted_reactor, random.SystemRandom(), stream)
     except ConfigurationErrors as errors:
         sys.exit("\n".join(f"mailgw: {error}" for error in errors.errors))
     except (StartError, TlsError, OSError) as error:

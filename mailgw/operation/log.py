@@ -39,15 +39,19 @@ class LineObserver:
             self._write(self._line(event, level.name))
 
 
-def observer(settings: Log, stream: TextIO) -> LineObserver:
-    """Make the observer that writes to the configured file, or to `stream`. Raises OSError when it cannot be opened.
+def observer(settings: Log, stream: TextIO | None) -> LineObserver:
+    """Make the observer that writes to the configured file, or to `stream`.
 
-    Each line is flushed, so that nothing of the log is lost with the process.
+    Raises OSError when the file cannot be opened, and where there is neither. Each line is flushed, so that nothing
+    of the log is lost with the process.
     """
-    target = stream
     if settings.file:
         target = _open(settings.file)
-    elif isinstance(stream, io.TextIOWrapper):
+    elif stream is None:
+        raise OSError("log.file: a daemon needs a file for its log; name one, or start twistd with --nodaemon")
+    else:
+        target = stream
+    if target is stream and isinstance(stream, io.TextIOWrapper):
         # In a locale that cannot write a character an event with it would be lost.
         stream.reconfigure(errors="backslashreplace")
 

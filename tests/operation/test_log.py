@@ -87,6 +87,9 @@ class LogTests(SynchronousTestCase):
         log.info("odd", odd=object)
         self.assertIn("class", json.loads(lines[0])["odd"])
 
+    def test_a_daemon_needs_a_file(self) -> None:
+        self.assertIn("log.file", str(self.assertRaises(OSError, observer, Log(), None)))
+
     def test_a_file_is_appended_to(self) -> None:
         path = self.mktemp()
         for text in ("one", "two"):
