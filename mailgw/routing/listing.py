@@ -137,7 +137,10 @@ class RecipientCommands:
 
 
 def _parse(output: bytes, domain: str, before: frozenset[str] | None) -> frozenset[str]:
-    """Runs in a thread; gives `before` when it is the same. What is odd makes the whole output doubtful: a list cut short would refuse people's mail."""
+    """Runs in a thread; gives `before` when it is the same.
+
+    What is odd makes the whole output doubtful: a list cut short would refuse people's mail.
+    """
     lines = output.count(b"\n")
     if lines > MAX_LINES:
         raise ProgramError(f"it printed {lines} lines, more than {MAX_LINES}")
