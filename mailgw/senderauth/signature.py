@@ -1,4 +1,6 @@
-"""What a DKIM-Signature field says (RFC 6376 3.5), read strictly enough to classify what is wrong with it."""
+"""What the fields that sign say, read strictly enough to classify what is wrong with them: DKIM-Signature
+(RFC 6376 3.5), ARC-Message-Signature and ARC-Seal (RFC 8617 4.1).
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,7 @@ import base64
 import binascii
 import re
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from mailgw.mail.address import AddressError, ascii_domain
 from mailgw.mail.message import Field
@@ -36,26 +38,25 @@ class SignatureProblem(Exception):
 
 @frozen
 class Signature:
-    """A DKIM-Signature field that can be verified with a key."""
+    """A field that can be verified with a key. An ARC-Seal covers no field by its name, and no body."""
 
-    name: bytes
-    """The field's name as written."""
+    field: Field
     unsigned: bytes
     """Its value as received, with the value of b= taken out: what the signature covers (RFC 6376 3.7)."""
     domain: str
     selector: str
     algorithm: str
-    identity: str
-    """The i= tag, or empty."""
-    canonicalization: tuple[str, str]
-    """Of header and body: `simple` or `relaxed`."""
-    signed: tuple[str, ...]
-    """The names in h=, in lower case."""
-    body_hash: bytes
     data: bytes
     """The b= tag, decoded."""
-    length: int | None
+    canonicalization: tuple[str, str]
+    """Of header and body: `simple` or `relaxed`."""
+    signed: tuple[str, ...] = ()
+    """The names in h=, in lower case."""
+    body_hash: bytes = b""
+    length: int | None = None
     """The l= tag: how many octets of the body are signed."""
+    identity: str = ""
+    """The i= tag of DKIM, or empty. (In ARC, i= is the instance.)"""
 
     @property
     def key_name(self) -> str:
@@ -77,57 +78,114 @@ def describe(field: Field) -> dict[str, str]:
 
 def parse_signature(field: Field, now: float) -> Signature:
     """Take a DKIM-Signature field; `now` is the wall clock. Raises SignatureProblem."""
+    tags = read_tags(field)
+    _require(tags, "v", "a", "b", "bh", "d", "h", "s")
+    if tags["v"] != b"1":
+        raise SignatureProblem("neutral", "the version is not 1")
+    signature = _message_signature(field, tags, now)
+    if "from" not in signature.signed:
+        # RFC 6376 5.4: a signature that does not cover From says nothing about the author.
+        raise SignatureProblem("permerror", "the From field is not signed")
+    return evolve(signature, identity=_identity(tags, signature.domain))
+
+
+def parse_message_signature(field: Field, tags: dict[str, bytes], now: float) -> Signature:
+    """Take an ARC-Message-Signature (RFC 8617 4.1.2): as DKIM's, without v=, and h= may be empty.
+
+    Raises SignatureProblem.
+    """
+    _require(tags, "a", "b", "bh", "d", "s")
+    if "h" not in tags:
+        raise SignatureProblem("fail", "the tag h= is missing")
+    signature = _message_signature(field, tags, now)
+    if "arc-seal" in signature.signed:
+        raise SignatureProblem("fail", "ARC-Seal must not be signed")
+    return signature
+
+
+def parse_seal(field: Field, tags: dict[str, bytes]) -> Signature:
+    """Take an ARC-Seal (RFC 8617 4.1.3). Raises SignatureProblem."""
+    _require(tags, "a", "b", "d", "s")
+    if "h" in tags:
+        raise SignatureProblem("fail", "the tag h= must not be there")
+    domain, selector = _signer(tags)
+    _number(tags, "t")
+    return Signature(
+        field=field,
+        unsigned=_without_signature(field.raw.partition(b":")[2]),
+        domain=domain,
+        selector=selector,
+        algorithm=_algorithm(tags),
+        data=_base64(tags, "b"),
+        canonicalization=("relaxed", "relaxed"),
+    )
+
+
+def read_tags(field: Field) -> dict[str, bytes]:
+    """Give the tags of a field that signs. Raises SignatureProblem."""
     value = field.raw.partition(b":")[2]
     if len(value) > MAX_SIGNATURE:
         raise SignatureProblem("neutral", f"the signature field is longer than {MAX_SIGNATURE} octets")
     if _UNWANTED.search(value):
         raise SignatureProblem("neutral", "the signature field holds control characters or empty lines")
     try:
-        tags = parse_tags(value)
+        return parse_tags(value)
     except ValueError as error:
         raise SignatureProblem("neutral", str(error)) from None
-    for tag in ("v", "a", "b", "bh", "d", "h", "s"):
+
+
+def _require(tags: dict[str, bytes], *names: str) -> None:
+    for tag in names:
         if not tags.get(tag):
             raise SignatureProblem("neutral", f"the tag {tag}= is missing")
-    try:
-        domain, selector, identity = _text(tags, "d").lower(), _text(tags, "s").lower(), _text(tags, "i")
-    except UnicodeDecodeError:
-        raise SignatureProblem("neutral", "d=, s= or i= is not UTF-8") from None
-    _check_names(domain, selector, identity)
-    if "from" not in (signed := _signed_fields(tags["h"])):
-        # RFC 6376 5.4: a signature that does not cover From says nothing about the author.
-        raise SignatureProblem("permerror", "the From field is not signed")
+
+
+def _message_signature(field: Field, tags: dict[str, bytes], now: float) -> Signature:
+    """What DKIM-Signature and ARC-Message-Signature share."""
+    domain, selector = _signer(tags)
+    signed = _signed_fields(tags["h"])
     _check_times(tags, now)
+    if b"dns/txt" not in split_list(tags.get("q", b"dns/txt")):
+        raise SignatureProblem("neutral", "the key is not to be had from DNS")
     return Signature(
-        name=field.name.encode("ascii"),
-        unsigned=_without_signature(value),
+        field=field,
+        unsigned=_without_signature(field.raw.partition(b":")[2]),
         domain=domain,
         selector=selector,
         algorithm=_algorithm(tags),
-        identity=identity,
+        data=_base64(tags, "b"),
         canonicalization=_canonicalization(tags),
         signed=signed,
         body_hash=_base64(tags, "bh"),
-        data=_base64(tags, "b"),
         length=_number(tags, "l"),
     )
 
 
 def _text(tags: dict[str, bytes], tag: str) -> str:
-    return without_space(tags.get(tag, b"")).decode("utf-8")
+    try:
+        return without_space(tags.get(tag, b"")).decode("utf-8")
+    except UnicodeDecodeError:
+        raise SignatureProblem("neutral", f"{tag}= is not UTF-8") from None
 
 
-def _check_names(domain: str, selector: str, identity: str) -> None:
+def _signer(tags: dict[str, bytes]) -> tuple[str, str]:
+    """Give domain and selector."""
+    domain, selector = _text(tags, "d").lower(), _text(tags, "s").lower()
     try:
         valid = _DOMAIN.fullmatch(ascii_domain(domain)) and _DOMAIN.fullmatch(selector)
     except AddressError:
         valid = None
     if not valid:
         raise SignatureProblem("neutral", "d= or s= is not a domain name")
-    if identity:
-        host = identity.rpartition("@")[2].lower()
-        if "@" not in identity or not (host == domain or host.endswith("." + domain)):
-            raise SignatureProblem("permerror", "the domain of i= is not in that of d=")
+    return domain, selector
+
+
+def _identity(tags: dict[str, bytes], domain: str) -> str:
+    identity = _text(tags, "i")
+    host = identity.rpartition("@")[2].lower()
+    if identity and ("@" not in identity or not (host == domain or host.endswith("." + domain))):
+        raise SignatureProblem("permerror", "the domain of i= is not in that of d=")
+    return identity
 
 
 def _signed_fields(value: bytes) -> tuple[str, ...]:
@@ -148,10 +206,6 @@ def _check_times(tags: dict[str, bytes], now: float) -> None:
 
 
 def _algorithm(tags: dict[str, bytes]) -> str:
-    if tags["v"] != b"1":
-        raise SignatureProblem("neutral", "the version is not 1")
-    if b"dns/txt" not in split_list(tags.get("q", b"dns/txt")):
-        raise SignatureProblem("neutral", "the key is not to be had from DNS")
     algorithm = tags["a"].decode("ascii", "replace")
     if algorithm == "rsa-sha1":
         raise SignatureProblem("policy", "rsa-sha1 is no longer accepted (RFC 8301)")

@@ -10,7 +10,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mailgw.mail.message import FileContent, Message, head_of
 from mailgw.operation.threads import ThreadsInline
-from mailgw.senderauth.dkim import INLINE_SIZE, Dkim, DkimResult
+from mailgw.senderauth.dkim import Dkim, DkimResult
+from mailgw.senderauth.verification import INLINE_SIZE
 from tests.fakes import FAIL, FakeResolver
 from tests.senderauth.signing import CONTENT, ed25519_record, rsa_record, rsa_record_of, sign
 
