@@ -111,7 +111,13 @@ def load(path: str | os.PathLike[str], clock: IReactorTime, threads: Threads) ->
 def make_judge(etc: Etc, resolver: Resolver, clock: IReactorTime, threads: Threads) -> Judge:
     """Make the judge: sender authentication, the filters, the policy."""
     return Judge(
-        Authenticator(resolver, threads, etc.settings.hostname, clock),
+        Authenticator(
+            resolver,
+            threads,
+            etc.settings.hostname,
+            clock,
+            trusted_forwarders=etc.filter_file.dmarc.trusted_forwarders,
+        ),
         FilterRunner(etc.filters, clock),
         Policy(etc.weights, etc.filter_file.thresholds, etc.filter_file.rules),
         clock,

@@ -76,12 +76,13 @@ def filter_file(filters: Sequence[tuple[Any, Any]], symbols: Mapping[str, Mappin
     lines += _keys(hints["thresholds"], {}, explain=True)
     actions = ", ".join(f"`{action}`" for action in get_args(get_args(hints["rules"])[1]))
     lines += ["", *_comment(f"{fields['rules'].metadata['doc']} One of {actions}. For example:"), "[rules]"]
-    lines += ['#DKIM_INVALID = "spam"']
+    lines += ['#DMARC_FAIL_REJECT = "reject"']
     lines += ["", *_comment(fields["scores"].metadata["doc"]), "[scores]"]
     for source, scores in weights.items():
         if scores:
             lines += [f"# {source}:"]
             lines += [f"#{quote_key(symbol)} = {_value(weight)}" for symbol, weight in sorted(scores.items())]
+    lines += ["", *_comment(hints["dmarc"].__doc__), "[dmarc]", *_keys(hints["dmarc"], {}, explain=True)]
     common = set.intersection(*(set(attrs.fields_dict(settings)) for _, settings in filters))
     for number, (filter_class, settings) in enumerate(filters):
         lines += ["", *_comment(filter_class.__doc__), f"[filters.{quote_key(filter_class.name)}]"]

@@ -14,6 +14,7 @@ from mailgw.config.errors import ConfigError, ConfigurationErrors
 from mailgw.config.schema import FilterFile, Settings
 from mailgw.config.structure import structure, structure_leniently
 from mailgw.config.text import number_lines, read_toml
+from mailgw.mail.address import AddressError, parse_domain
 
 __all__ = [
     "ConfigError",
@@ -57,6 +58,13 @@ def _check_filters(filters: FilterFile) -> Iterable[Finding]:
     thresholds = filters.thresholds
     if thresholds.spam > thresholds.reject:
         yield "thresholds.spam", f"is above thresholds.reject ({thresholds.reject}), so nothing would be spam"
+    for number, domain in enumerate(filters.dmarc.trusted_forwarders):
+        try:
+            valid = not parse_domain(domain).startswith("[")
+        except AddressError:
+            valid = False
+        if not valid:
+            yield f"dmarc.trusted_forwarders[{number}]", f'"{domain}" is no domain name'
 
 
 def _new_errors(path: str | Path, findings: Iterable[Finding], errors: Iterable[ConfigError]) -> list[ConfigError]:

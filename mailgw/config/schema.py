@@ -319,12 +319,24 @@ class Thresholds:
 
 
 @frozen
+class Dmarc:
+    """What DMARC must not be applied to: mail of lists and forwarders that change it, and sign it."""
+
+    trusted_forwarders: tuple[str, ...] = _key(
+        "DKIM domains (d=), each exactly. A message with a good signature of one of them that fails DMARC states"
+        " DMARC_EXCEPTION instead of DMARC_FAIL_REJECT, DMARC_FAIL_QUARANTINE or DMARC_FAIL_NONE.",
+        (),
+    )
+
+
+@frozen
 class FilterFile:
-    """filters.toml: thresholds, hard rules, weights, and a section for each filter."""
+    """filters.toml: thresholds, hard rules, weights, exceptions to DMARC, and a section for each filter."""
 
     thresholds: Thresholds = field(factory=Thresholds)
     rules: Mapping[str, Literal["reject", "defer", "discard", "spam", "inbox"]] = _key(
         "Symbols that decide by themselves, whatever the score.", {}
     )
     scores: Mapping[str, float] = _key("Weights of symbols, where they differ from the defaults.", {})
+    dmarc: Dmarc = field(factory=Dmarc)
     filters: Mapping[str, Mapping[str, Any]] = _key("A section [filters.NAME] for each filter.", {})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from attrs import frozen
@@ -12,13 +12,15 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from mailgw.dns.interface import Resolver
-from mailgw.mail.address import AddressError, Mailbox
+from mailgw.mail.address import AddressError, Mailbox, ascii_domain
 from mailgw.mail.evidence import AuthResult, Evidence
 from mailgw.mail.message import Message
 from mailgw.mail.transaction import Client
 from mailgw.operation.threads import Threads
-from mailgw.senderauth import helo
+from mailgw.senderauth import dmarc_findings, helo
+from mailgw.senderauth.author import AuthorError, author_domains
 from mailgw.senderauth.dkim import Dkim, DkimResult
+from mailgw.senderauth.dmarc import Dmarc, DmarcResult
 from mailgw.senderauth.iprev import IprevResult, iprev
 from mailgw.senderauth.spf import Spf, SpfResult
 
@@ -37,6 +39,7 @@ SYMBOLS: Mapping[str, float] = {
     "DKIM_PERMERROR": 0.0,
     "DKIM_TEMPERROR": 0.0,
     "DKIM_NONE": 0.0,
+    **dmarc_findings.SYMBOLS,
     "NO_RDNS": 1.5,
     "RDNS_MISMATCH": 1.0,
     "RDNS_VALID": 0.0,
@@ -76,7 +79,8 @@ class Findings:
 class Authenticator:
     """Runs the checks. None raises and none takes longer than `time_limit` seconds: what goes wrong is a temperror.
 
-    `threads` run what takes long (a large body's hash); `hostname` is ours; `clock` is the wall clock.
+    `threads` run what takes long (a large body's hash); `hostname` is ours; `clock` is the wall clock. The DKIM
+    domains `trusted_forwarders` excuse a message from DMARC.
     """
 
     log = Logger()
@@ -88,6 +92,7 @@ class Authenticator:
         hostname: str,
         clock: IReactorTime,
         time_limit: float = TIME_LIMIT,
+        trusted_forwarders: Iterable[str] = (),
     ) -> None:
         self._resolver = resolver
         self._hostname = hostname
@@ -95,6 +100,8 @@ class Authenticator:
         self._time_limit = time_limit
         self._spf = Spf(resolver, hostname)
         self._dkim = Dkim(resolver, threads, clock.seconds)
+        self._dmarc = Dmarc(resolver)
+        self._trusted_forwarders = frozenset(ascii_domain(domain) for domain in trusted_forwarders)
 
     async def spf(self, client: Client, reverse_path: Mailbox | None) -> Findings:
         """Check the MAIL FROM identity, or that of HELO for the null reverse-path (RFC 7208 2.4)."""
@@ -110,6 +117,23 @@ class Authenticator:
         """Verify the message's signatures."""
         late = (DkimResult("temperror", "the verification could not be completed"),)
         return _dkim_findings(await self._limited("dkim", self._dkim.verify(message), late))
+
+    async def dmarc(self, message: Message, auth: Sequence[AuthResult], sealers: Sequence[str] = ()) -> Findings:
+        """Check whether the domain in From sent the message (RFC 9989).
+
+        `auth` are the results of `spf` and `dkim` for it. `sealers` are the domains of a valid ARC chain that the
+        postmaster trusts: like a signature of a trusted forwarder, they excuse a fail.
+        """
+        try:
+            authors = author_domains(message)
+        except AuthorError as problem:
+            # RFC 9989 5.3.1: DMARC does not apply. So that nobody evades it unseen, this is evidence of its own.
+            invalid = Evidence("DMARC_FROM_INVALID", str(problem), source="dmarc")
+            return Findings((AuthResult("dmarc", "permerror", reason=str(problem)),), (invalid,))
+        late = tuple(DmarcResult(author, "temperror", "the check could not be completed") for author in authors)
+        results = await self._limited("dmarc", self._dmarc.check(authors, auth), late)
+        exception = dmarc_findings.trusted_forwarder(auth, self._trusted_forwarders, sealers)
+        return Findings(dmarc_findings.auth_results(results, exception), dmarc_findings.evidence(results, exception))
 
     async def iprev(self, client: Client) -> Findings:
         """Check that the client's address has a name that leads back to it (RFC 8601 3)."""

@@ -36,6 +36,7 @@ class Authenticator(Protocol):
     async def helo(self, client: Client) -> Findings: ...
     async def spf(self, client: Client, reverse_path: Mailbox | None) -> Findings: ...
     async def dkim(self, message: Message) -> Findings: ...
+    async def dmarc(self, message: Message, auth: Sequence[AuthResult]) -> Findings: ...
 
 
 class Runner(Protocol):
@@ -63,9 +64,7 @@ class Early:
     async def gather(self, transaction: Transaction) -> None:
         """Wait for each check in turn, and append what it found to the transaction."""
         for check in self._checks:
-            findings = check.value if isinstance(check, Finished) else await check
-            transaction.auth.extend(findings.auth)
-            transaction.evidence.extend(findings.evidence)
+            _append(check.value if isinstance(check, Finished) else await check, transaction)
 
     def cancel(self) -> None:
         """The transaction ended without a message, or its time is over. Does nothing to checks that have ended."""
@@ -74,6 +73,11 @@ class Early:
                 check.addErrback(_ignore_cancelled)
                 check.cancel()
         self._checks.clear()
+
+
+def _append(findings: Findings, transaction: Transaction) -> None:
+    transaction.auth.extend(findings.auth)
+    transaction.evidence.extend(findings.evidence)
 
 
 def _ignore_cancelled(failure: Failure) -> None:
@@ -136,9 +140,13 @@ class Judge:
 
     async def _check(self, transaction: Transaction, early: Early | None) -> RunResult:
         if early is not None:
-            if transaction.message is not None:
-                early.start(self._authenticator.dkim(transaction.message))
+            message = transaction.message
+            if message is not None:
+                early.start(self._authenticator.dkim(message))
             await early.gather(transaction)
+            # Without SPF, which a server of ours has seen pass or fail before it came by LMTP, many would fail DMARC.
+            if message is not None and transaction.client.service != "lmtp":
+                _append(await self._authenticator.dmarc(message, transaction.auth), transaction)
         return await self._runner.run(transaction)
 
     def _log_late(self, transaction: Transaction) -> None:

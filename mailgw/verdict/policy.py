@@ -19,6 +19,11 @@ PRECEDENCE: tuple[Action, ...] = ("reject", "discard", "defer", "spam", "inbox")
 NO_WEIGHT = "(no weight is set for this symbol)"
 _MAX_DETAIL = 1000
 
+# Refusals that say more than others, by the symbol whose hard rule decided. RFC 9989 7.2: a legitimate sender must see
+# that it is DMARC, and a spammer learns only what the domain has published. X.7.26 is from RFC 7372 3.4.
+_DMARC = Reply(550, "5.7.26", ("Message refused by the DMARC policy of its From domain",))
+_REFUSALS: Mapping[str, Reply] = {"DMARC_FAIL_REJECT": _DMARC, "DMARC_FAIL_QUARANTINE": _DMARC}
+
 
 @frozen
 class Policy:
@@ -62,7 +67,7 @@ def decide(
     lines = _total(sorted(_lines(evidence, policy), key=_order))
     score = lines[-1].total if lines else 0.0
     outcome = Outcome("defer", defer) if defer else find_outcome(lines, score, policy.thresholds, outbound=outbound)
-    return Verdict(outcome.action, score, lines, outcome.reason, make_reply(outcome.action, reference))
+    return Verdict(outcome.action, score, lines, outcome.reason, make_reply(outcome.action, reference, outcome.rule))
 
 
 def find_outcome(lines: Sequence[VerdictLine], score: float, thresholds: Thresholds, *, outbound: bool) -> Outcome:
@@ -82,10 +87,14 @@ def find_outcome(lines: Sequence[VerdictLine], score: float, thresholds: Thresho
     return Outcome("inbox", f"the score {score:.2f} is below the spam threshold {thresholds.spam:.2f}")
 
 
-def make_reply(action: Action, reference: str) -> Reply | None:
-    """Give what the client is told, or None when it gets its 250. It never says which check decided: that would
-    teach a spammer; the reference leads the postmaster to every line (features 4.11)."""
+def make_reply(action: Action, reference: str, rule: str = "") -> Reply | None:
+    """Give what the client is told, or None when it gets its 250. But for DMARC (`rule` is the symbol whose hard rule
+    decided), it never says which check it was: that would teach a spammer; the reference leads the postmaster to
+    every line (features 4.11)."""
     suffix = f" (ref {reference})" if reference else ""
+    if action == "reject" and rule in _REFUSALS:
+        refusal = _REFUSALS[rule]
+        return evolve(refusal, lines=(f"{refusal.lines[0]}{suffix}",))
     if action == "reject":
         return Reply(554, "5.7.1", (f"Message refused by the mail policy of this site{suffix}",))
     if action == "defer":

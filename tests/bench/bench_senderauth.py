@@ -17,14 +17,17 @@ from twisted.internet.task import Clock
 from mailgw.config.schema import Dns
 from mailgw.dns.resolver import DnsResolver
 from mailgw.mail.address import Mailbox
+from mailgw.mail.evidence import AuthResult
 from mailgw.mail.message import Message
 from mailgw.mail.transaction import Client
 from mailgw.operation.threads import ThreadsInline
+from mailgw.senderauth.arc import Arc, ArcResult
 from mailgw.senderauth.authenticator import Authenticator, Findings
 from mailgw.senderauth.results import authentication_results, forged
 from tests.dns.test_resolver import FakeExchange
 from tests.dnsserver import DnsServer
 from tests.fakes import reverse_name
+from tests.senderauth.sealing import TIME, chain
 from tests.senderauth.signing import CONTENT, ed25519_record, rsa_record, sign
 
 ROUNDS = 7
@@ -40,6 +43,7 @@ ZONE = {
     "c.example": {"TXT": ["v=spf1 a:mail.c.example -all"]},
     "mail.c.example": {"A": ["203.0.113.7"]},
     "mx.example.org": {"A": ["192.0.2.1"]},
+    "_dmarc.example.org": {"TXT": ["v=DMARC1; p=reject; rua=mailto:dmarc@example.org; adkim=r; aspf=r"]},
     "simple.example": {"TXT": ["v=spf1 ip4:192.0.2.0/24 -all"]},
     reverse_name("192.0.2.1"): {"PTR": ["mx.example.org"]},
 }
@@ -86,6 +90,11 @@ def main() -> None:
     def spf(domain: str) -> Findings:
         return run(authenticator.spf(client, Mailbox("ann", domain)))
 
+    def together(domain: str) -> Findings:
+        message = Message.from_bytes(rsa)
+        found = (*spf(domain).auth, *run(authenticator.dkim(message)).auth)
+        return run(authenticator.dmarc(message, found))
+
     measure("SPF, one record with ip4", lambda: spf("simple.example"))
     measure("SPF, three includes and an mx", lambda: spf("example.org"))
     measure("iprev", lambda: run(authenticator.iprev(client)))
@@ -94,6 +103,18 @@ def main() -> None:
     measure(f"DKIM Ed25519, {len(ed25519)} octets", lambda: run(authenticator.dkim(Message.from_bytes(ed25519))))
     measure("DKIM, not signed", lambda: run(authenticator.dkim(Message.from_bytes(body))))
     measure(f"DKIM RSA 2048, {len(large)} octets", lambda: run(authenticator.dkim(Message.from_bytes(large))), 1)
+    signed = Message.from_bytes(rsa)
+    bounces = AuthResult("spf", "pass", (("smtp.mailfrom", "x@bounces.example.org"),))
+    none = Message.from_bytes(rsa.replace(b"<ann@example.org>", b"<ann@a.b.c.example.net>"))
+    measure("DMARC, aligned", lambda: run(authenticator.dmarc(signed, auth)))
+    measure("DMARC, with a walk for SPF", lambda: run(authenticator.dmarc(signed, [bounces, auth[1]])))
+    measure("DMARC, no record for five labels", lambda: run(authenticator.dmarc(none, auth)))
+    measure("SPF (one record), DKIM RSA 2048 and DMARC together", lambda: together("simple.example"))
+    measure("SPF (three includes), DKIM RSA 2048 and DMARC together", lambda: together("example.org"))
+    one, five, fifty = (Message.from_bytes(chain(count, body)) for count in (1, 5, 50))
+    for message in (one, five, fifty):
+        measure(f"ARC, {message.head.count(b'ARC-Seal:')} sets, {message.size} octets", lambda m=message: validate(m))  # type: ignore[misc]
+    measure("ARC, no chain", lambda: validate(Message.from_bytes(rsa)))
     measure("Authentication-Results, written", lambda: authentication_results("gw.example", auth))
     measure("Authentication-Results, looked for", lambda: forged(Message.from_bytes(rsa), "gw.example"))
     measure("DNS, answer from the cache", lambda: run(resolver.lookup("example.org", "MX")))  # type: ignore[arg-type]

@@ -55,4 +55,5 @@ class DocumentTests(ConfigurationTest):
     def test_the_filter_file_changes_nothing(self) -> None:
         read = load_filter_file(self.write("filters.toml", shipped("filters.toml")))
         self.assertEqual(read.thresholds, FilterFile().thresholds)
+        self.assertEqual(read.dmarc, FilterFile().dmarc)
         self.assertFalse(read.scores or read.rules or any(read.filters.values()))

@@ -192,13 +192,22 @@ class FilterFileTests(ConfigurationTest):
         file = load_filter_file(
             self.write(
                 "filters.toml",
-                "[thresholds]\nspam = 5\n[rules]\nX = 'reject'\n[scores]\nY = -1\n[filters.f]\nanything = [1]\n",
+                "[thresholds]\nspam = 5\n[rules]\nX = 'reject'\n[scores]\nY = -1\n[filters.f]\nanything = [1]\n"
+                "[dmarc]\ntrusted_forwarders = ['lists.example.org', 'bücher.example']\n",
             )
         )
         self.assertEqual(file.thresholds.spam, 5.0)
         self.assertEqual(file.rules, {"X": "reject"})
         self.assertEqual(file.scores, {"Y": -1.0})
         self.assertEqual(file.filters, {"f": {"anything": [1]}})
+        self.assertEqual(file.dmarc.trusted_forwarders, ("lists.example.org", "bücher.example"))
+
+    def test_trusted_forwarders_are_domains(self) -> None:
+        path = self.write("filters.toml", "[dmarc]\ntrusted_forwarders = ['a.example', 'a@b.example', '[192.0.2.1]']\n")
+        found = self.assertRaises(ConfigurationErrors, load_filter_file, path)
+        self.assertEqual(
+            [error.key for error in found.errors], ["dmarc.trusted_forwarders[1]", "dmarc.trusted_forwarders[2]"]
+        )
 
     def test_errors(self) -> None:
         path = self.write(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from attrs import field, frozen
@@ -32,6 +33,7 @@ class StubAuthenticator:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
+        self.seen: list[str] = []
         self.waits: dict[str, Deferred[None]] = {}
 
     async def _check(self, method: str, *evidence: Evidence) -> StubFindings:
@@ -51,6 +53,10 @@ class StubAuthenticator:
 
     async def dkim(self, message: Any) -> StubFindings:
         return await self._check("dkim")
+
+    async def dmarc(self, message: Any, auth: Sequence[AuthResult]) -> StubFindings:
+        self.seen = [result.method for result in auth]
+        return await self._check("dmarc")
 
 
 @frozen
@@ -74,7 +80,7 @@ class JudgeTests(SynchronousTestCase):
 
     def test_results_and_evidence_stand_in_the_transaction_and_are_weighed(self) -> None:
         verdict = self.successResultOf(self.judge(StubFilter(evidence=[Evidence("STUB")])))
-        self.assertEqual([a.method for a in self.transaction.auth], ["iprev", "spf", "dkim"])
+        self.assertEqual([a.method for a in self.transaction.auth], ["iprev", "spf", "dkim", "dmarc"])
         self.assertEqual([e.symbol for e in self.transaction.evidence], ["SPF_FAIL", "STUB"])
         self.assertEqual((verdict.action, verdict.score), ("spam", 7.0))
 
@@ -91,7 +97,7 @@ class JudgeTests(SynchronousTestCase):
         self.assertEqual(seen, [])
         self.waits["dkim"].callback(None)
         self.successResultOf(verdict)
-        self.assertEqual(seen, ["iprev", "spf", "dkim"])
+        self.assertEqual(seen, ["iprev", "spf", "dkim", "dmarc"])
 
     def test_what_was_begun_early_is_not_asked_again(self) -> None:
         self.waits["spf"] = Deferred()
@@ -100,7 +106,7 @@ class JudgeTests(SynchronousTestCase):
         self.assertEqual(self.asked, ["iprev", "spf"])
         self.waits["spf"].callback(None)
         self.successResultOf(Deferred.fromCoroutine(judge.judge(self.transaction, early)))
-        self.assertEqual(self.asked, ["iprev", "spf", "dkim"])
+        self.assertEqual(self.asked, ["iprev", "spf", "dkim", "dmarc"])
 
     def test_an_authenticated_user_is_not_asked_for_spf_and_dkim_but_filtered(self) -> None:
         self.transaction = make_transaction(identity="ann@example.org", service="submission")
@@ -115,6 +121,14 @@ class JudgeTests(SynchronousTestCase):
         self.transaction = make_transaction(service="lmtp")
         self.successResultOf(self.judge(StubFilter()))
         self.assertEqual(self.asked, ["dkim"])
+
+    def test_dmarc_runs_when_spf_and_dkim_have_ended(self) -> None:
+        self.waits["dkim"] = Deferred()
+        verdict = self.judge()
+        self.assertNotIn("dmarc", self.asked)
+        self.waits["dkim"].callback(None)
+        self.successResultOf(verdict)
+        self.assertEqual(self.bench.authenticator.seen, ["iprev", "spf", "dkim"])
 
     def test_too_slow_defers_with_what_is_known(self) -> None:
         self.waits["dkim"] = Deferred()
