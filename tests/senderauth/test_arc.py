@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import dkim
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
@@ -49,6 +50,13 @@ class ChainTests(ArcCase):
     def test_good(self) -> None:
         result = self.validate(seal())
         self.assertEqual(result, ArcResult("pass", "", (Seal("lists.example", "pass"),), 0, signs_from=True))
+
+    def test_what_these_tests_seal_is_good_for_another_validator(self) -> None:
+        def get_txt(name: bytes, timeout: int = 5) -> bytes:
+            return rsa_record().encode()
+
+        status, _, reason = dkim.arc_verify(chain(3), dnsfunc=get_txt)
+        self.assertEqual((status, reason), (b"pass", "success"))
 
     def test_ed25519(self) -> None:
         self.resolver.set(NAME, {"TXT": [ed25519_record()]})
