@@ -119,6 +119,10 @@ class Backlog:
         if not self._reading:
             self._plan()
 
+    def _rests(self, now: float) -> bool:
+        # The wall clock may have been set back: no rest is longer than _REST.
+        return self._rest_until - _REST <= now < self._rest_until
+
     def wake(self) -> None:
         """Go on, when there is room and something to bring in."""
         if not self._running or self._reading or self._patient:
@@ -137,7 +141,7 @@ class Backlog:
 
     def _next(self, now: float) -> Callable[[], Coroutine[Any, Any, None]] | None:
         """Choose what to read next, or None when there is nothing to read or no room."""
-        if now < self._rest_until:
+        if self._rests(now):
             return None
         if now >= self._rescan_at or now < self._scanned:  # the wall clock may have been set back
             self._rescan_at = now + _RESCAN_INTERVAL
@@ -223,7 +227,7 @@ class Backlog:
         now = self._clock.seconds()
         scan_at = now if self._missed < inf else self._scan_at
         at = self._rescan_at
-        if now < self._rest_until:
+        if self._rests(now):
             at = self._rest_until
         elif scan_at > now or self._window.room > 0:  # a full window calls `wake` when it has room again
             at = min(at, scan_at)

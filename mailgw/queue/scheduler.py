@@ -63,6 +63,7 @@ class Scheduler:
         self._dispatching = False
         self._tasks: set[Deferred[None]] = set()
         self._drained: Deferred[None] | None = None
+        self._latest = 0.0
 
     def start(self) -> None:
         """Begin with what is due in the store."""
@@ -73,7 +74,7 @@ class Scheduler:
         """Take what was just put straight from memory. Whatever finds no room is taken from the store in its turn."""
         if not self._running:
             return
-        now = self._clock.seconds()
+        now = self._now()
         fresh: list[Pending] = []
         for delivery in entry.deliveries:
             if delivery.due > now:
@@ -210,7 +211,7 @@ class Scheduler:
         self._dispatch()  # the next attempt need not wait for this one's settlement
         settlements, reports = self._attempts.conclude(message, attempted.results)
         await self._settle(message.id, settlements, reports)
-        now = self._clock.seconds()
+        now = self._now()
         for settlement in settlements:
             if settlement.retry is None:
                 continue
@@ -264,7 +265,6 @@ class Scheduler:
         if not isinstance(outcome, Delayed) or not outcome.site_wide:
             site.succeeded()
             if site.paused is not None:
-                site.paused.cancel()
                 self._resume(site)
             return
         if not site.failed(started, self._clock.seconds(), outcome):
@@ -284,5 +284,16 @@ class Scheduler:
         )
 
     def _resume(self, site: Site) -> None:
+        if site.paused is not None and site.paused.active():
+            site.paused.cancel()
         site.paused = None
         self._backlog.resumed(site)
+
+    def _now(self) -> float:
+        """Give the time. When it was set back, pauses end: the timers of the reactor would come that much later."""
+        now: float = self._clock.seconds()
+        set_back, self._latest = now < self._latest, now
+        if set_back and self._running:
+            for site in self._sites.paused():
+                self._resume(site)
+        return now

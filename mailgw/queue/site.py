@@ -110,7 +110,8 @@ class Site:
         Attempts that were under way when the trouble was first seen tell the same again: they count once.
         """
         self.last = outcome
-        if self.paused is not None or started < self._paused_at:
+        # Behind a clock that was set back it would be "first seen" in the future.
+        if self.paused is not None or started < self._paused_at <= now:
             return False
         self.failures += 1
         self.limit = 1
