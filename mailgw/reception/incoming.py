@@ -8,10 +8,27 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from mailgw.mail.message import MAX_HEADER, BytesContent, Message, head_of
+from mailgw.mail.message import MAX_HEADER, BytesContent, Content, Message, head_of
 from mailgw.queue.store import ContentWriter
 from mailgw.reception.link import Link, LinkEnded
 from mailgw.smtp import events
+
+
+class NoWriter:
+    """Takes the place of a writer that the store would not give: `error` comes once the octets of the chunk are read
+    (RFC 3030 2)."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    async def write(self, data: bytes) -> None:
+        raise self._error
+
+    async def finish(self) -> Content:
+        raise self._error
+
+    async def abort(self) -> None:
+        pass
 
 
 class Incoming:

@@ -13,10 +13,10 @@ from mailgw.mail.address import Mailbox
 from mailgw.mail.envelope import Envelope, Recipient
 from mailgw.mail.reply import Reply
 from mailgw.mail.transaction import Client, Transaction
-from mailgw.queue.store import QueueStore
+from mailgw.queue.store import ContentWriter, QueueStore
 from mailgw.reception.acceptance import Acceptance
 from mailgw.reception.guard import Guard
-from mailgw.reception.incoming import Incoming
+from mailgw.reception.incoming import Incoming, NoWriter
 from mailgw.reception.link import Link
 from mailgw.reception.verification import unknown, verify
 from mailgw.routing.interface import RecipientVerifier, Routed, Router, Unknown
@@ -127,17 +127,26 @@ class Intake:
 
     async def data(self, link: Link) -> Reply:
         """Take the message and decide about it. The reply is the one to the final dot."""
-        incoming = self._begin()
+        transaction_id = self._settings.new_id()
+        incoming = self._begin(transaction_id, self._settings.store.new_content(transaction_id))
         link.send(_START_MAIL)
         return await self._take(incoming)
 
     async def bdat(self) -> Reply:
         """Take a chunk of the message, and decide about it after the last. The reply is the one to the chunk."""
-        return await self._take(self._incoming or self._begin())
+        return await self._take(self._incoming or self._begin_chunks())
 
-    def _begin(self) -> Incoming:
+    def _begin_chunks(self) -> Incoming:
         transaction_id = self._settings.new_id()
-        self._incoming = Incoming(transaction_id, self._settings.store.new_content(transaction_id))
+        writer: ContentWriter
+        try:
+            writer = self._settings.store.new_content(transaction_id)
+        except Exception as error:  # the chunk's octets come all the same, and must not be taken for commands
+            writer = NoWriter(error)
+        return self._begin(transaction_id, writer)
+
+    def _begin(self, transaction_id: str, writer: ContentWriter) -> Incoming:
+        self._incoming = Incoming(transaction_id, writer)
         return self._incoming
 
     async def _take(self, incoming: Incoming) -> Reply:
