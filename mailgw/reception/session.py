@@ -148,24 +148,26 @@ class Session:
             reply = LOCAL_ERROR
         if reply is None:
             return None
-        if reply.code >= 500 and not reply.close:
-            self._count.errors += 1
-            reply = await self._penalty(reply)
+        farewell = await self._penalty() if reply.code >= 500 and not reply.close else None
         self._link.send(reply)
-        return reply
+        if farewell is not None:
+            # Behind the reply, not in its place: 421 would say that the same mail, or password, may be right later.
+            self._link.send(farewell)
+        return farewell or reply
 
-    async def _penalty(self, reply: Reply) -> Reply:
-        """Slow down a client that errs, and end the session of one that errs too much (features 4.3)."""
+    async def _penalty(self) -> Reply | None:
+        """Slow down a client that errs; give the last reply to one that errs too much (features 4.3)."""
+        self._count.errors += 1
         exhausted = self._count.exhausted
         if exhausted:
             self._settings.guard.outcome(self.client, False)
             self.log.info(
                 "{exhausted} in {session} from {address}", event="session_exhausted", exhausted=exhausted, **self._ids()
             )
-            return Reply(421, "4.7.0", (*reply.lines, f"{exhausted}, closing the connection"), close=True)
+            return Reply(421, "4.7.0", (f"{exhausted.capitalize()}, closing the connection",), close=True)
         if self._count.delay:
             await deferLater(self._clock, self._count.delay)
-        return reply
+        return None
 
     @property
     def _patience(self) -> float:

@@ -171,7 +171,7 @@ class RelayTests(SynchronousTestCase):
         peer.say("EHLO c", "MAIL FROM:<>")
         self.assertIn("550 5.1.1", peer.say("RCPT TO:<one@ours.example>"))
         self.assertIn("550 5.1.1", peer.say("RCPT TO:<two@ours.example>"))
-        self.assertIn("too many unknown recipients", peer.say("RCPT TO:<three@ours.example>"))
+        self.assertIn("421 4.7.0 Too many unknown recipients", peer.say("RCPT TO:<three@ours.example>"))
         self.assertTrue(peer.closed)
 
     def test_ten_thousand_recipients(self) -> None:
