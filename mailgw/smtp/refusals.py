@@ -33,6 +33,7 @@ PROXY_NOT_ALLOWED = invalid(550, "5.7.0", "No PROXY header is taken from you", "
 XCLIENT_NOT_ALLOWED = invalid(550, "5.7.0", "XCLIENT is not taken from you", "xclient")
 NOT_IMPLEMENTED = invalid(502, "5.5.1", "Command not implemented", "not_implemented")
 NO_ARGUMENT_ALLOWED = invalid(501, "5.5.4", "This command takes no argument", "argument")
+BDAT_SYNTAX = invalid(521, "5.5.4", "Syntax: BDAT octets [LAST]", "argument", close=True)
 VRFY_WANTS_ARGUMENT = invalid(501, "5.5.4", "Syntax: VRFY string", "argument")
 
 # The sequence (RFC 5321 4.1.4).

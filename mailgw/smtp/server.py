@@ -11,6 +11,7 @@ construction (RFC 2920).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from enum import Enum
 from typing import Any
@@ -33,6 +34,9 @@ READ_AHEAD = 256 * 1024
 
 # What these become depends on the bytes behind them.
 _WITH_BYTES_BEHIND = frozenset({events.StartTls, events.Bdat, RefusedChunk})
+
+
+_BDAT = re.compile(rb"BDAT\b", re.IGNORECASE)
 
 
 class _Phase(Enum):
@@ -144,10 +148,14 @@ class ServerConnection:
         if in_auth:
             self._phase = _COMMAND
         if line[-2:] != b"\r\n":
-            if line:
-                return refusals.BARE_LF
-            return refusals.AUTH_LINE_TOO_LONG if in_auth else refusals.LINE_TOO_LONG
-        return syntax.auth_response(line[:-2]) if in_auth else self._command(line[:-2])
+            if not line:
+                return refusals.AUTH_LINE_TOO_LONG if in_auth else refusals.LINE_TOO_LONG
+            event: Event | RefusedChunk = refusals.BARE_LF
+        else:
+            event = syntax.auth_response(line[:-2]) if in_auth else self._command(line[:-2])
+        if type(event) is events.Invalid and not in_auth and _BDAT.match(line):
+            return refusals.BDAT_SYNTAX  # nobody knows how many octets behind it are no commands (see syntax.bdat)
+        return event
 
     def _command(self, line: bytes) -> Event | RefusedChunk:
         try:

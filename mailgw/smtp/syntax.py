@@ -104,7 +104,7 @@ def bdat(argument: str) -> tuple[int, bool]:
     """
     match = _CHUNK.fullmatch(argument)
     if match is None:
-        raise Refuse(Reply(521, "5.5.4", ("Syntax: BDAT octets [LAST]",), close=True))
+        raise Refuse(refusals.BDAT_SYNTAX.reply)
     return int(match[1]), match[2] is not None
 
 
