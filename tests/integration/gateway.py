@@ -165,6 +165,17 @@ class Gateway:
             self._process, sys.executable, arguments, env=environment, path=str(self.directory)
         )
 
+    @property
+    def pid(self) -> int:
+        number: int = self._transport.pid
+        return number
+
+    @property
+    def rss(self) -> int:
+        """Its resident memory, in octets."""
+        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
     async def ended(self) -> tuple[int, str]:
         """Wait for the process to end; give its exit status (negative: the signal) and all that it wrote."""
         assert self._process is not None
