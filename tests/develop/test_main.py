@@ -18,10 +18,13 @@ from twisted.trial.unittest import SynchronousTestCase
 import mailgw
 from mailgw.develop.main import CannotStart, check_ports
 from mailgw.develop.messages import ALICE, OUTSIDER, SENDER
-from mailgw.develop.setup import Layout, Ports
+from mailgw.develop.setup import Layout, Ports, prepare
+from mailgw.queue.listing import Listing
 
 ROOT = Path(mailgw.__file__).parent.parent
 LIMIT = 30.0
+# A start or an end takes about two seconds; on a busy machine some more.
+QUICKLY = 10.0
 
 
 def free_ports() -> Ports:
@@ -54,7 +57,7 @@ class PortTest(SynchronousTestCase):
 
 
 class RunTest(SynchronousTestCase):
-    """One run, with the three messages that the guide offers; then a second one."""
+    """A run with the three messages that the guide offers; a second run; Ctrl-C."""
 
     def start(self, layout: Layout, ports: Ports) -> subprocess.Popen[bytes]:
         numbers = f"{ports.mx},{ports.implicit},{ports.submission},{ports.sink},{ports.dns}"
@@ -64,6 +67,7 @@ class RunTest(SynchronousTestCase):
             [sys.executable, "-m", "mailgw.develop", str(layout.root), "--etc", str(ROOT / "etc"), "--ports", numbers],
             stdout=output,
             stderr=output,
+            start_new_session=True,  # as a terminal starts it: in a process group of its own
             env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
         self.addCleanup(self.end, process)
@@ -93,10 +97,7 @@ class RunTest(SynchronousTestCase):
         with smtplib.SMTP("127.0.0.1", ports.mx, timeout=LIMIT) as smtp:
             for name in ("good.eml", "gtube.eml"):
                 smtp.sendmail(SENDER, [ALICE], (layout.messages / name).read_bytes())
-        context = ssl.create_default_context(cafile=str(layout.certificate))
-        with smtplib.SMTP_SSL("localhost", ports.implicit, timeout=LIMIT, context=context) as smtp:
-            smtp.login(ALICE, password)
-            smtp.sendmail(ALICE, [OUTSIDER], (layout.messages / "outside.eml").read_bytes())
+        self.submit(layout, ports, password, OUTSIDER)
         alice = layout.mail / "example.test" / "alice"
         folders = (alice / "new", alice / ".Spam" / "new", layout.sink)
         self.wait_for(lambda: all(folder.is_dir() and any(folder.glob("[!.]*")) for folder in folders), layout)
@@ -109,8 +110,64 @@ class RunTest(SynchronousTestCase):
         self.assertEqual(self.end(process), 0, self.output(layout).decode())
         self.assertNotIn("Traceback", self.output(layout).decode())
 
-        again = self.start(layout, ports)
-        self.assertEqual(layout.password.read_text().strip(), password)
-        again.send_signal(signal.SIGTERM)
-        self.assertEqual(again.wait(LIMIT), 0)
+    def test_a_second_run_keeps_what_is_there(self) -> None:
+        layout, ports = Layout(Path(self.mktemp()).absolute()), free_ports()
+        self.close_the_way_out(layout, ports)
+        first = self.start(layout, ports)
+        password = layout.password.read_text()
+        self.submit(layout, ports, password.strip(), OUTSIDER, ALICE)
+        inbox = layout.mail / "example.test" / "alice" / "new"
+        self.wait_for(lambda: inbox.is_dir() and any(inbox.iterdir()), layout)
+        mail = {path.name: path.read_bytes() for path in inbox.iterdir()}
+        self.wait_for(lambda: self.queue(layout) == [OUTSIDER], layout)
+        self.assertEqual(self.end(first), 0, self.output(layout).decode())
+
+        before = time.monotonic()
+        second = self.start(layout, ports)
+        self.assertLess(time.monotonic() - before, QUICKLY)
+        self.assertEqual(layout.password.read_text(), password)
+        self.assertEqual({path.name: path.read_bytes() for path in inbox.iterdir()}, mail)
+        self.assertEqual(self.queue(layout), [OUTSIDER])
+        self.submit(layout, ports, password.strip(), ALICE)
+        self.wait_for(lambda: len(list(inbox.iterdir())) == 2, layout)
+        second.send_signal(signal.SIGTERM)
+        self.assertEqual(second.wait(LIMIT), 0)
         check_ports(ports)
+
+    def test_ctrl_c_ends_every_process(self) -> None:
+        if not os.path.exists(f"/proc/self/task/{os.getpid()}/children"):
+            self.skipTest("there is no /proc that tells the children of a process")
+        layout, ports = Layout(Path(self.mktemp()).absolute()), free_ports()
+        process = self.start(layout, ports)
+        children = [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+        self.assertEqual(len(children), 2, "the gateway, and the world around it")
+        # A client that is connected holds nothing up.
+        with socket.create_connection(("127.0.0.1", ports.mx), timeout=LIMIT) as client:
+            self.assertEqual(client.recv(4), b"220 ")
+            before = time.monotonic()
+            os.killpg(process.pid, signal.SIGINT)
+            self.assertEqual(process.wait(LIMIT), 0, self.output(layout).decode())
+            self.assertLess(time.monotonic() - before, QUICKLY)
+        self.assertEqual([pid for pid in children if os.path.exists(f"/proc/{pid}")], [])
+        check_ports(ports)
+        self.assertNotIn("Traceback", self.output(layout).decode())
+
+    def close_the_way_out(self, layout: Layout, ports: Ports) -> None:
+        """Let mail to the outside go to a port where nobody is: what a user changes in the configuration stays."""
+        prepare(layout, ports, ROOT / "etc", time.time())
+        text = layout.configuration.read_text()
+        closed = text.replace(f'hosts = ["127.0.0.1:{ports.sink}"]', f'hosts = ["127.0.0.1:{free_ports().sink}"]')
+        self.assertNotEqual(closed, text)
+        layout.configuration.write_text(closed)
+
+    def submit(self, layout: Layout, ports: Ports, password: str, *recipients: str) -> None:
+        context = ssl.create_default_context(cafile=str(layout.certificate))
+        with smtplib.SMTP_SSL("localhost", ports.implicit, timeout=LIMIT, context=context) as smtp:
+            smtp.login(ALICE, password)
+            smtp.sendmail(ALICE, recipients, (layout.messages / "outside.eml").read_bytes())
+
+    def queue(self, layout: Layout) -> list[str]:
+        """The recipients of what waits."""
+        with Listing(layout.state / "queue") as listing:
+            entries = listing.entries(10)
+        return [str(delivery.recipient.forward_path) for entry in entries for delivery in entry.deliveries]
