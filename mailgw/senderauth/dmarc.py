@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
 from mailgw.dns.interface import DnsFailure, Resolver
 from mailgw.mail.address import AddressError, ascii_domain
@@ -94,31 +94,36 @@ async def _evaluate(walk: TreeWalk, author: str, found: Sequence[Identifier]) ->
     if applicable is None:
         return DmarcResult(author, "none", "there is no DMARC record")
     record = applicable.record
-    result = DmarcResult(author, "fail", policy_domain=applicable.domain, record=record)
     if record.problem:  # RFC 9989 4.10.1: no DMARC processing
-        return evolve(result, result="permerror" if record.malformed else "none", reason=record.problem)
-    aligned, others = [], []
+        result = "permerror" if record.malformed else "none"
+        return DmarcResult(author, result, record.problem, None, applicable.domain, record)
+    aligned, others, unknown = await _compare(walk, author, record, found)
+    result, reason, policy = "pass" if aligned else "fail", "", None
+    try:
+        policy = await _policy(walk, author, applicable)
+    except DnsFailure:
+        unknown = unknown or f"DNS does not tell whether {author} exists"
+    if unknown and not aligned:
+        # RFC 9989 5.3.6: neither pass nor fail, and no policy is applied.
+        result, reason, policy = "temperror", unknown, None
+    return DmarcResult(author, result, reason, policy, applicable.domain, record, tuple(aligned), tuple(others))
+
+
+async def _compare(
+    walk: TreeWalk, author: str, record: Record, found: Sequence[Identifier]
+) -> tuple[list[Identifier], list[Identifier], str]:
+    """Give the identifiers that are aligned, those that are not, and what DNS left open: it may be the author's."""
+    aligned: list[Identifier] = []
+    others: list[Identifier] = []
     unknown = ""
     for identifier in found:
         strict = record.strict_spf if identifier.method == "spf" else record.strict_dkim
         alignment = await _is_aligned(walk, author, identifier.domain, strict=strict)
-        if alignment and identifier.passed:
-            aligned.append(identifier)
-        elif identifier.passed:
-            others.append(identifier)
-        # RFC 9989 5.3.6: what may still turn out to be the author's is no fail.
         if alignment is None or (alignment and not identifier.passed):
             unknown = f"DNS does not answer for {identifier.method.upper()} of {identifier.domain or 'the message'}"
-    result = evolve(result, aligned=tuple(aligned), others=tuple(others))
-    if unknown and not aligned:
-        return evolve(result, result="temperror", reason=unknown)
-    try:
-        policy = await _policy(walk, author, applicable)
-    except DnsFailure:
-        if not aligned:
-            return evolve(result, result="temperror", reason=f"DNS does not tell whether {author} exists")
-        policy = None
-    return evolve(result, result="pass" if aligned else "fail", policy=policy)
+        if identifier.passed:
+            (aligned if alignment else others).append(identifier)
+    return aligned, others, unknown
 
 
 async def _is_aligned(walk: TreeWalk, author: str, domain: str, *, strict: bool) -> bool | None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 Policy = Literal["none", "quarantine", "reject"]
 Psd = Literal["y", "n", "u"]
@@ -68,29 +68,31 @@ def parse_record(text: bytes) -> Record:
         name, equals, value = part.partition("=")
         if equals:
             tags.setdefault(name.strip().lower(), value.strip())
+    rua = _uris(tags["rua"]) if "rua" in tags else ()
+    policies = {tag: tags[tag].lower() for tag in _POLICY_TAGS if tag in tags}
+    right = {tag: _POLICIES[value] for tag, value in policies.items() if value in _POLICIES}
+    problem, malformed = "", False
+    if "p" not in right or len(right) < len(policies):
+        # RFC 9989 4.10.1: where p= is missing, or one of the three is wrong, someone who wants reports gets them with
+        # p=none, and for others the record does nothing.
+        if not rua:
+            wrong = [f"{tag}={value[:20]!a}" for tag, value in policies.items() if tag not in right]
+            malformed = bool(wrong)
+            problem = f"the record has {', '.join(wrong)}: no policy" if wrong else "the record has no policy (p=)"
+        right = {"p": "none"}
     psd = tags.get("psd", "").lower()
-    record = Record(
+    return Record(
+        right["p"],
+        right.get("sp"),
+        right.get("np"),
         psd="y" if psd == "y" else "n" if psd == "n" else "u",
         strict_dkim=tags.get("adkim", "").lower() == "s",
         strict_spf=tags.get("aspf", "").lower() == "s",
         testing=tags.get("t", "").lower() == "y",
-        rua=_uris(tags.get("rua", "")),
+        rua=rua,
+        problem=problem,
+        malformed=malformed,
     )
-    return _with_policies(record, {tag: tags[tag].lower() for tag in _POLICY_TAGS if tag in tags})
-
-
-def _with_policies(record: Record, policies: dict[str, str]) -> Record:
-    """RFC 9989 4.10.1: where p= is missing, or one of the three is wrong, someone who wants reports gets them with
-    p=none, and for others the record does nothing."""
-    right = {tag: _POLICIES[value] for tag, value in policies.items() if value in _POLICIES}
-    wrong = [f"{tag}={value[:20]!a}" for tag, value in policies.items() if tag not in right]
-    if "p" in policies and not wrong:
-        return evolve(record, policy=right["p"], subdomain_policy=right.get("sp"), nonexistent_policy=right.get("np"))
-    if record.rua:
-        return record
-    if wrong:
-        return evolve(record, problem=f"the record has {', '.join(wrong)}, which is no policy", malformed=True)
-    return evolve(record, problem="the record has no policy (p=)")
 
 
 def _uris(value: str) -> tuple[str, ...]:

@@ -11,12 +11,14 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from mailgw.mail.address import Mailbox
+from mailgw.mail.evidence import AuthResult
 from mailgw.mail.message import Message
 from mailgw.mail.transaction import Client
 from mailgw.operation.threads import ThreadsInline
 from mailgw.senderauth.authenticator import SYMBOLS, Authenticator, Findings
 from mailgw.senderauth.results import authentication_results, forged
 from tests.fakes import FakeResolver
+from tests.senderauth.sealing import chain
 from tests.senderauth.signing import ed25519_record, rsa_record, sign
 
 TERMS = st.sampled_from(
@@ -52,9 +54,15 @@ TERMS = st.sampled_from(
     ]
 )
 RECORD = st.lists(TERMS, max_size=20).map("".join)
+PIECES = st.sampled_from(
+    ["a@a.example", "<b@b.a.example>", ",", ";", ":", '"', "(", ")", "[", "]", "\\", "@", ".", " ", "ü"]
+)
+TAGS = st.sampled_from(["p=reject", "sp=none", "np=x", "psd=y", "psd=n", "t=y", "rua=mailto:a@b", ";", "=", " "])
 METHODS = {
     "spf": {"none", "neutral", "pass", "fail", "softfail", "temperror", "permerror"},
+    "arc": {"none", "pass", "fail"},
     "dkim": {"none", "pass", "fail", "policy", "neutral", "temperror", "permerror"},
+    "dmarc": {"none", "pass", "fail", "temperror", "permerror"},
 }
 
 
@@ -96,4 +104,31 @@ class FuzzTests(SynchronousTestCase):
             content = sign(algorithm=algorithm, bits=1024)
             message = Message.from_bytes(content[:position] + noise + content[position + removed :])
             self.check(self.successResultOf(Deferred.fromCoroutine(self.authenticator.dkim(message))))
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    @settings(max_examples=300, deadline=None)
+    @given(
+        st.lists(st.one_of(PIECES, st.text(max_size=4)), max_size=15).map("".join),
+        st.lists(st.one_of(TAGS, st.text(max_size=4)), max_size=15).map("".join),
+        st.text(max_size=20),
+    )
+    def test_dmarc(self, author: str, tags: str, domain: str) -> None:
+        auth = [
+            AuthResult("spf", "pass", (("smtp.mailfrom", f"x@{domain}"),)),
+            AuthResult("dkim", "pass", (("header.d", domain),)),
+        ]
+        for name in ("_dmarc.a.example", "_dmarc.example"):
+            self.resolver.set(name, {"TXT": [b"v=DMARC1;" + tags.encode("utf-8", "surrogatepass")]})
+        message = Message.from_bytes(b"From: " + author.encode("utf-8", "surrogatepass") + b"\r\n\r\nx\r\n")
+        self.check(self.successResultOf(Deferred.fromCoroutine(self.authenticator.dmarc(message, auth))))
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    @settings(max_examples=300, deadline=None)
+    @given(st.integers(0, 2200), st.integers(0, 30), st.binary(max_size=30), st.text(max_size=20))
+    def test_arc(self, position: int, removed: int, noise: bytes, address: str) -> None:
+        self.resolver.set("s1._domainkey.lists.example", {"TXT": [rsa_record()]})
+        content = chain(2)
+        message = Message.from_bytes(content[:position] + noise + content[position + removed :])
+        check = self.authenticator.arc(message, Client("S", "mx", address))
+        self.check(self.successResultOf(Deferred.fromCoroutine(check)))
         self.assertEqual(self.flushLoggedErrors(), [])

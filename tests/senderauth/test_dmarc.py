@@ -268,6 +268,13 @@ class DnsTests(DmarcCase):
         self.assertEqual(self.result("example.com", spf("example.com"), dkim("example.com")), "pass")
         self.assertEqual(self.resolver.asked, [("_dmarc.example.com", "TXT")])
 
+    def test_hostile_answers(self) -> None:
+        self.resolver.set("_dmarc.loop.example", {"CNAME": ["_dmarc.loop.example"]})
+        self.resolver.set("_dmarc.large.example", {"TXT": [f"{PLAIN}; x={'y' * 65000}"]})
+        self.resolver.set("_dmarc.many.example", {"TXT": [*(f"text {n}" for n in range(299)), PLAIN]})
+        for author, result in (("loop", "temperror"), ("large", "permerror"), ("many", "fail")):
+            self.assertEqual(self.result(f"{author}.example"), result, author)
+
     def test_questions_are_bounded(self) -> None:
         """Eight names for each of the author, SPF and five signatures, and whether it exists; none is asked twice."""
         author = ".".join("x" * 50) + ".example.com"

@@ -116,6 +116,7 @@ class PolicyTests(SynchronousTestCase):
         for tags, malformed in (
             ("", False),
             ("adkim=s", False),
+            ("sp=reject", False),
             ("p=block", True),
             ("p=reject; sp=quarantin", True),
             ("p=reject; np=\x80", True),
