@@ -117,6 +117,7 @@ def make_judge(etc: Etc, resolver: Resolver, clock: IReactorTime, threads: Threa
             etc.settings.hostname,
             clock,
             trusted_forwarders=etc.filter_file.dmarc.trusted_forwarders,
+            trusted_sealers=etc.filter_file.dmarc.trusted_sealers,
         ),
         FilterRunner(etc.filters, clock),
         Policy(etc.weights, etc.filter_file.thresholds, etc.filter_file.rules),

@@ -58,13 +58,14 @@ def _check_filters(filters: FilterFile) -> Iterable[Finding]:
     thresholds = filters.thresholds
     if thresholds.spam > thresholds.reject:
         yield "thresholds.spam", f"is above thresholds.reject ({thresholds.reject}), so nothing would be spam"
-    for number, domain in enumerate(filters.dmarc.trusted_forwarders):
-        try:
-            valid = not parse_domain(domain).startswith("[")
-        except AddressError:
-            valid = False
-        if not valid:
-            yield f"dmarc.trusted_forwarders[{number}]", f'"{domain}" is no domain name'
+    for key in ("trusted_forwarders", "trusted_sealers"):
+        for number, domain in enumerate(getattr(filters.dmarc, key)):
+            try:
+                valid = not parse_domain(domain).startswith("[")
+            except AddressError:
+                valid = False
+            if not valid:
+                yield f"dmarc.{key}[{number}]", f'"{domain}" is no domain name'
 
 
 def _new_errors(path: str | Path, findings: Iterable[Finding], errors: Iterable[ConfigError]) -> list[ConfigError]:

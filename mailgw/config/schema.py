@@ -327,6 +327,12 @@ class Dmarc:
         " DMARC_EXCEPTION instead of DMARC_FAIL_REJECT, DMARC_FAIL_QUARANTINE or DMARC_FAIL_NONE.",
         (),
     )
+    trusted_sealers: tuple[str, ...] = _key(
+        "Domains that seal with ARC (d= of ARC-Seal), each exactly. The same holds for a message with a valid chain"
+        " whose newest seal is of one of them, unless that sealer says itself that DMARC fails and the seal before it"
+        " is of none of them.",
+        (),
+    )
 
 
 @frozen

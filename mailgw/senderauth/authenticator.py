@@ -17,7 +17,8 @@ from mailgw.mail.evidence import AuthResult, Evidence
 from mailgw.mail.message import Message
 from mailgw.mail.transaction import Client
 from mailgw.operation.threads import Threads
-from mailgw.senderauth import dmarc_findings, helo
+from mailgw.senderauth import arc_findings, dmarc_findings, helo
+from mailgw.senderauth.arc import Arc, ArcResult, trusted_seal
 from mailgw.senderauth.author import AuthorError, author_domains
 from mailgw.senderauth.dkim import Dkim, DkimResult
 from mailgw.senderauth.dmarc import Dmarc, DmarcResult
@@ -39,6 +40,7 @@ SYMBOLS: Mapping[str, float] = {
     "DKIM_PERMERROR": 0.0,
     "DKIM_TEMPERROR": 0.0,
     "DKIM_NONE": 0.0,
+    **arc_findings.SYMBOLS,
     **dmarc_findings.SYMBOLS,
     "NO_RDNS": 1.5,
     "RDNS_MISMATCH": 1.0,
@@ -74,13 +76,15 @@ class Findings:
 
     auth: tuple[AuthResult, ...] = ()
     evidence: tuple[Evidence, ...] = ()
+    sealer: str = ""
+    """Of ARC: the domain of the trusted sealer who vouches for the author."""
 
 
 class Authenticator:
     """Runs the checks. None raises and none takes longer than `time_limit` seconds: what goes wrong is a temperror.
 
     `threads` run what takes long (a large body's hash); `hostname` is ours; `clock` is the wall clock. The DKIM
-    domains `trusted_forwarders` excuse a message from DMARC.
+    domains `trusted_forwarders` and the ARC domains `trusted_sealers` excuse a message from DMARC.
     """
 
     log = Logger()
@@ -93,6 +97,7 @@ class Authenticator:
         clock: IReactorTime,
         time_limit: float = TIME_LIMIT,
         trusted_forwarders: Iterable[str] = (),
+        trusted_sealers: Iterable[str] = (),
     ) -> None:
         self._resolver = resolver
         self._hostname = hostname
@@ -100,8 +105,10 @@ class Authenticator:
         self._time_limit = time_limit
         self._spf = Spf(resolver, hostname)
         self._dkim = Dkim(resolver, threads, clock.seconds)
+        self._arc = Arc(resolver, threads, clock.seconds)
         self._dmarc = Dmarc(resolver)
         self._trusted_forwarders = frozenset(ascii_domain(domain) for domain in trusted_forwarders)
+        self._trusted_sealers = tuple(trusted_sealers)
 
     async def spf(self, client: Client, reverse_path: Mailbox | None) -> Findings:
         """Check the MAIL FROM identity, or that of HELO for the null reverse-path (RFC 7208 2.4)."""
@@ -117,6 +124,17 @@ class Authenticator:
         """Verify the message's signatures."""
         late = (DkimResult("temperror", "the verification could not be completed"),)
         return _dkim_findings(await self._limited("dkim", self._dkim.verify(message), late))
+
+    async def arc(self, message: Message, client: Client) -> Findings:
+        """Validate what those who passed the message on have sealed (RFC 8617)."""
+        late = ArcResult("temperror", "the validation could not be completed")
+        result = await self._limited("arc", self._arc.validate(message), late)
+        sealer = trusted_seal(result, self._trusted_sealers)
+        return Findings(
+            (arc_findings.auth_result(result, client.address),),
+            (arc_findings.evidence(result, sealer),),
+            sealer or "",
+        )
 
     async def dmarc(self, message: Message, auth: Sequence[AuthResult], sealers: Sequence[str] = ()) -> Findings:
         """Check whether the domain in From sent the message (RFC 9989).

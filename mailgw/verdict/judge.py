@@ -27,6 +27,8 @@ class Findings(Protocol):
     def auth(self) -> Sequence[AuthResult]: ...
     @property
     def evidence(self) -> Sequence[Evidence]: ...
+    @property
+    def sealer(self) -> str: ...
 
 
 class Authenticator(Protocol):
@@ -36,7 +38,8 @@ class Authenticator(Protocol):
     async def helo(self, client: Client) -> Findings: ...
     async def spf(self, client: Client, reverse_path: Mailbox | None) -> Findings: ...
     async def dkim(self, message: Message) -> Findings: ...
-    async def dmarc(self, message: Message, auth: Sequence[AuthResult]) -> Findings: ...
+    async def arc(self, message: Message, client: Client) -> Findings: ...
+    async def dmarc(self, message: Message, auth: Sequence[AuthResult], sealers: Sequence[str]) -> Findings: ...
 
 
 class Runner(Protocol):
@@ -61,10 +64,15 @@ class Early:
         """Start one check more."""
         self._checks.append(start(coroutine))
 
-    async def gather(self, transaction: Transaction) -> None:
-        """Wait for each check in turn, and append what it found to the transaction."""
+    async def gather(self, transaction: Transaction) -> list[str]:
+        """Wait for each check in turn, and append what it found to the transaction. Give the trusted sealers (ARC)."""
+        sealers = []
         for check in self._checks:
-            _append(check.value if isinstance(check, Finished) else await check, transaction)
+            findings = check.value if isinstance(check, Finished) else await check
+            _append(findings, transaction)
+            if findings.sealer:
+                sealers.append(findings.sealer)
+        return sealers
 
     def cancel(self) -> None:
         """The transaction ended without a message, or its time is over. Does nothing to checks that have ended."""
@@ -143,10 +151,11 @@ class Judge:
             message = transaction.message
             if message is not None:
                 early.start(self._authenticator.dkim(message))
-            await early.gather(transaction)
+                early.start(self._authenticator.arc(message, transaction.client))
+            sealers = await early.gather(transaction)
             # Without SPF, which a server of ours has seen pass or fail before it came by LMTP, many would fail DMARC.
             if message is not None and transaction.client.service != "lmtp":
-                _append(await self._authenticator.dmarc(message, transaction.auth), transaction)
+                _append(await self._authenticator.dmarc(message, transaction.auth, sealers), transaction)
         return await self._runner.run(transaction)
 
     def _log_late(self, transaction: Transaction) -> None:

@@ -65,7 +65,7 @@ class ExplainTests(SynchronousTestCase):
         self.assertEqual(data["action"], "spam")
         self.assertAlmostEqual(sum(line["points"] for line in data["lines"]), data["score"], places=2)
         self.assertIn("MISSING_DATE", [line["symbol"] for line in data["lines"]])
-        self.assertEqual({result["method"] for result in data["auth"]}, {"iprev", "spf", "dkim", "dmarc"})
+        self.assertEqual({result["method"] for result in data["auth"]}, {"iprev", "spf", "dkim", "arc", "dmarc"})
 
     def test_mail_of_a_user_has_no_sender_authentication(self) -> None:
         data = json.loads(self.explain("--json", "--user", "alice@example.test", str(self.message)).stdout)

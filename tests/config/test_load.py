@@ -193,7 +193,8 @@ class FilterFileTests(ConfigurationTest):
             self.write(
                 "filters.toml",
                 "[thresholds]\nspam = 5\n[rules]\nX = 'reject'\n[scores]\nY = -1\n[filters.f]\nanything = [1]\n"
-                "[dmarc]\ntrusted_forwarders = ['lists.example.org', 'bücher.example']\n",
+                "[dmarc]\ntrusted_forwarders = ['lists.example.org', 'bücher.example']\n"
+                "trusted_sealers = ['a.example']\n",
             )
         )
         self.assertEqual(file.thresholds.spam, 5.0)
@@ -201,13 +202,13 @@ class FilterFileTests(ConfigurationTest):
         self.assertEqual(file.scores, {"Y": -1.0})
         self.assertEqual(file.filters, {"f": {"anything": [1]}})
         self.assertEqual(file.dmarc.trusted_forwarders, ("lists.example.org", "bücher.example"))
+        self.assertEqual(file.dmarc.trusted_sealers, ("a.example",))
 
-    def test_trusted_forwarders_are_domains(self) -> None:
-        path = self.write("filters.toml", "[dmarc]\ntrusted_forwarders = ['a.example', 'a@b.example', '[192.0.2.1]']\n")
-        found = self.assertRaises(ConfigurationErrors, load_filter_file, path)
-        self.assertEqual(
-            [error.key for error in found.errors], ["dmarc.trusted_forwarders[1]", "dmarc.trusted_forwarders[2]"]
-        )
+    def test_trusted_forwarders_and_sealers_are_domains(self) -> None:
+        for key in ("trusted_forwarders", "trusted_sealers"):
+            path = self.write("filters.toml", f"[dmarc]\n{key} = ['a.example', 'a@b.example', '[192.0.2.1]']\n")
+            found = self.assertRaises(ConfigurationErrors, load_filter_file, path)
+            self.assertEqual([error.key for error in found.errors], [f"dmarc.{key}[1]", f"dmarc.{key}[2]"])
 
     def test_errors(self) -> None:
         path = self.write(

@@ -14,6 +14,7 @@ from mailgw.mail.transaction import Client
 from mailgw.operation.threads import ThreadsInline
 from mailgw.senderauth.authenticator import SYMBOLS, Authenticator, Findings
 from tests.fakes import FAIL, FakeResolver, reverse_name
+from tests.senderauth.sealing import seal
 from tests.senderauth.signing import CONTENT, rsa_record, sign
 
 CLIENT = Client("S", "mx", "192.0.2.1", helo="mx.example.org")
@@ -138,6 +139,48 @@ class DkimTests(AuthenticatorCase):
         findings = self.successResultOf(Deferred.fromCoroutine(self.authenticator.dkim(message)))
         self.assertEqual(self.symbols(findings), ["DKIM_TEMPERROR"])
         self.assertEqual(len(self.flushLoggedErrors(FileNotFoundError)), 1)
+
+
+class ArcTests(AuthenticatorCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.resolver.set("s1._domainkey.lists.example", {"TXT": [rsa_record()]})
+        self.authenticator = Authenticator(
+            self.resolver, ThreadsInline(), "gw.example", self.clock, trusted_sealers=["lists.example"]
+        )
+
+    def arc(self, content: bytes) -> Findings:
+        return self.successResultOf(Deferred.fromCoroutine(self.authenticator.arc(Message.from_bytes(content), CLIENT)))
+
+    def test_pass_of_a_trusted_sealer(self) -> None:
+        findings = self.arc(seal())
+        self.assertEqual(findings.auth[0].result, "pass")
+        self.assertEqual(findings.auth[0].properties, (("smtp.remote-ip", "192.0.2.1"), ("header.oldest-pass", "0")))
+        self.assertEqual((self.symbols(findings), findings.sealer), (["ARC_PASS"], "lists.example"))
+
+    def test_fail(self) -> None:
+        findings = self.arc(seal() + b"more\r\n")
+        self.assertEqual(findings.auth[0].result, "fail")
+        self.assertEqual((self.symbols(findings), findings.sealer), (["ARC_FAIL"], ""))
+
+    def test_no_chain(self) -> None:
+        findings = self.arc(CONTENT)
+        self.assertEqual((findings.auth[0].result, self.symbols(findings)), ("none", ["ARC_NONE"]))
+
+    def test_dns_that_never_answers_ends_at_the_time_limit(self) -> None:
+        self.resolver.silent = True
+        arc = Deferred.fromCoroutine(self.authenticator.arc(Message.from_bytes(seal()), CLIENT))
+        self.clock.advance(20)
+        self.assertEqual(self.symbols(self.successResultOf(arc)), ["ARC_TEMPERROR"])
+
+    def test_a_trusted_seal_excuses_from_dmarc(self) -> None:
+        self.resolver.set("_dmarc.example.org", {"TXT": ["v=DMARC1; p=reject"]})
+        for content, symbol in ((seal(), "DMARC_EXCEPTION"), (seal(domain="other.example"), "DMARC_FAIL_REJECT")):
+            findings = self.arc(content)
+            check = self.authenticator.dmarc(
+                Message.from_bytes(content), findings.auth, [findings.sealer] if findings.sealer else []
+            )
+            self.assertEqual(self.symbols(self.successResultOf(Deferred.fromCoroutine(check))), [symbol])
 
 
 class IprevTests(AuthenticatorCase):

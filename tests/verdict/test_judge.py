@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -26,6 +26,7 @@ POLICY = Policy({"SPF_FAIL": 1.0, "STUB": 6.0})
 class StubFindings:
     auth: tuple[AuthResult, ...] = ()
     evidence: tuple[Evidence, ...] = ()
+    sealer: str = ""
 
 
 class StubAuthenticator:
@@ -54,8 +55,11 @@ class StubAuthenticator:
     async def dkim(self, message: Any) -> StubFindings:
         return await self._check("dkim")
 
-    async def dmarc(self, message: Any, auth: Sequence[AuthResult]) -> StubFindings:
-        self.seen = [result.method for result in auth]
+    async def arc(self, message: Any, client: Any) -> StubFindings:
+        return evolve(await self._check("arc"), sealer="lists.example")
+
+    async def dmarc(self, message: Any, auth: Sequence[AuthResult], sealers: Sequence[str]) -> StubFindings:
+        self.seen = [*(result.method for result in auth), *sealers]
         return await self._check("dmarc")
 
 
@@ -80,7 +84,7 @@ class JudgeTests(SynchronousTestCase):
 
     def test_results_and_evidence_stand_in_the_transaction_and_are_weighed(self) -> None:
         verdict = self.successResultOf(self.judge(StubFilter(evidence=[Evidence("STUB")])))
-        self.assertEqual([a.method for a in self.transaction.auth], ["iprev", "spf", "dkim", "dmarc"])
+        self.assertEqual([a.method for a in self.transaction.auth], ["iprev", "spf", "dkim", "arc", "dmarc"])
         self.assertEqual([e.symbol for e in self.transaction.evidence], ["SPF_FAIL", "STUB"])
         self.assertEqual((verdict.action, verdict.score), ("spam", 7.0))
 
@@ -97,7 +101,7 @@ class JudgeTests(SynchronousTestCase):
         self.assertEqual(seen, [])
         self.waits["dkim"].callback(None)
         self.successResultOf(verdict)
-        self.assertEqual(seen, ["iprev", "spf", "dkim", "dmarc"])
+        self.assertEqual(seen, ["iprev", "spf", "dkim", "arc", "dmarc"])
 
     def test_what_was_begun_early_is_not_asked_again(self) -> None:
         self.waits["spf"] = Deferred()
@@ -106,7 +110,7 @@ class JudgeTests(SynchronousTestCase):
         self.assertEqual(self.asked, ["iprev", "spf"])
         self.waits["spf"].callback(None)
         self.successResultOf(Deferred.fromCoroutine(judge.judge(self.transaction, early)))
-        self.assertEqual(self.asked, ["iprev", "spf", "dkim", "dmarc"])
+        self.assertEqual(self.asked, ["iprev", "spf", "dkim", "arc", "dmarc"])
 
     def test_an_authenticated_user_is_not_asked_for_spf_and_dkim_but_filtered(self) -> None:
         self.transaction = make_transaction(identity="ann@example.org", service="submission")
@@ -120,15 +124,15 @@ class JudgeTests(SynchronousTestCase):
         """The client is a server of ours: what its address says of the sender is wrong."""
         self.transaction = make_transaction(service="lmtp")
         self.successResultOf(self.judge(StubFilter()))
-        self.assertEqual(self.asked, ["dkim"])
+        self.assertEqual(self.asked, ["dkim", "arc"])
 
-    def test_dmarc_runs_when_spf_and_dkim_have_ended(self) -> None:
+    def test_dmarc_runs_when_spf_dkim_and_arc_have_ended(self) -> None:
         self.waits["dkim"] = Deferred()
         verdict = self.judge()
         self.assertNotIn("dmarc", self.asked)
         self.waits["dkim"].callback(None)
         self.successResultOf(verdict)
-        self.assertEqual(self.bench.authenticator.seen, ["iprev", "spf", "dkim"])
+        self.assertEqual(self.bench.authenticator.seen, ["iprev", "spf", "dkim", "arc", "lists.example"])
 
     def test_too_slow_defers_with_what_is_known(self) -> None:
         self.waits["dkim"] = Deferred()
