@@ -120,6 +120,8 @@ class Sessions:
         try:
             return await self._open(peer, port, access)
         except Unreachable as error:
+            if access.username:
+                self._by_route.clear()  # perhaps the password is wrong: the next attempt reads its file anew
             if not error.handshake or not opportunistic or access.username:
                 raise
             reason = error.outcome.reason
