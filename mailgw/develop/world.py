@@ -32,6 +32,7 @@ def zone(dkim_key: bytes) -> Zone:
         GATEWAY: {"A": here},
         sender: {"MX": [f"10 mail.{sender}."], "TXT": ["v=spf1 ip4:127.0.0.1 -all"]},
         f"mail.{sender}": {"A": here},
+        f"_dmarc.{sender}": {"TXT": ["v=DMARC1; p=reject"]},
         f"{messages.SELECTOR}._domainkey.{sender}": {"TXT": [messages.dkim_record(dkim_key)]},
         outside: {"MX": [f"10 mail.{outside}."]},
         f"mail.{outside}": {"A": here},
