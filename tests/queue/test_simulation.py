@@ -100,7 +100,7 @@ class ChanceAgent:
 
 
 class SimulationTests(SynchronousTestCase):
-    def run_once(self, seed: int) -> None:
+    def run_once(self, seed: int, *, set_back: float = 0.0) -> None:
         random, clock = Random(seed), Clock()
         store, agent = SlowStore(clock, random), ChanceAgent(clock, random)
         window = random.choice((1, 2, 7, 30, 1000))
@@ -126,6 +126,8 @@ class SimulationTests(SynchronousTestCase):
             if second == 2:
                 scheduler.start()
             clock.advance(random.uniform(0.1, 1.9))
+            if set_back and second in (20, 60, 150):
+                clock.rightNow = max(0.0, clock.rightNow - random.uniform(0.0, set_back))
             self.assertLessEqual(scheduler._window.size - scheduler._window.room, window)
             if second > 200 and not store._messages and not puts:
                 break
@@ -144,3 +146,7 @@ class SimulationTests(SynchronousTestCase):
         self.patch(backlog, "_RESCAN_INTERVAL", 1e9)
         for seed in range(12):
             self.run_once(seed)
+
+    def test_with_a_wall_clock_that_is_set_back(self) -> None:
+        for seed in range(100, 104):
+            self.run_once(seed, set_back=100.0)
