@@ -88,6 +88,7 @@ class Limits:
     unknown_recipients: int = _key("Unknown recipients in a session that end it with 421.", 5)
     auth_failures: int = _key("Failed AUTH commands in a session that end it with 421.", 3)
     transactions: int = _key("Transactions in a session.", 100)
+    idle_commands: int = _key("EHLO, RSET, NOOP and the like since the last message; more end a session with 421.", 100)
     connections: int = _key("Sessions at the same time, all listeners together.", 1000)
     connections_per_address: int = _key("The same, to listeners of one kind from one IPv4 address or IPv6 /64.", 20)
     connections_per_network: int = _key("The same, from one IPv4 /24 or IPv6 /56.", 60)

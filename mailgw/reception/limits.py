@@ -85,6 +85,7 @@ class ErrorCount:
     unknown_recipients: int = 0
     auth_failures: int = 0
     transactions: int = 0
+    idle_commands: int = 0
 
     @property
     def delay(self) -> float:
@@ -100,4 +101,6 @@ class ErrorCount:
             return "too many unknown recipients"
         if self.auth_failures >= self.limits.auth_failures:
             return "too many failed logins"
+        if self.idle_commands > self.limits.idle_commands:
+            return "too many commands without a message"
         return ""

@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IPushProducer, IReactorTime, ISSLTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.ssl import CertificateOptions
+from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -36,6 +37,9 @@ _TIMED_OUT = Reply(421, "4.4.2", ("Timed out waiting for you, closing the connec
 _SESSION_TOO_LONG = Reply(421, "4.4.2", ("The session has lasted too long, closing the connection",), close=True)
 _GIVE_ROOM = Reply(421, "4.3.2", ("Too many connections, closing this idle one; please try again later",), close=True)
 _SHUTTING_DOWN = Reply(421, "4.3.2", ("Shutting down, please try again later",), close=True)
+BURST = 10
+"""Commands of one client that are answered before others have their turn: whole segments of short commands would keep
+them waiting for seconds."""
 _CLOSING = 10.0
 """Seconds that a peer has to read the last reply."""
 
@@ -67,6 +71,7 @@ class Link(Protocol):
         self._deadline = 0.0
         self._paused = False
         self._full = False
+        self._in_turn = 0
         self._stopping = False
         self._ended: LinkEnded | None = None
         self.in_transaction = False
@@ -102,6 +107,10 @@ class Link(Protocol):
             if self._stopping and not self.in_transaction:
                 raise LinkEnded("shutdown", _SHUTTING_DOWN)
             await self._wait()
+        self._in_turn += 1
+        if self._in_turn >= BURST:
+            self._in_turn = 0
+            await deferLater(self._clock, 0)
         return event
 
     def send(self, reply: Reply) -> None:
@@ -222,6 +231,7 @@ class Link(Protocol):
     async def _wait(self) -> None:
         waiter: Deferred[None] = Deferred()
         self._waiter = waiter
+        self._in_turn = 0
         now = self._clock.seconds()
         if not self._deadline:
             self._deadline = now + self._patience

@@ -148,7 +148,12 @@ class Session:
             reply = LOCAL_ERROR
         if reply is None:
             return None
-        farewell = await self._penalty() if reply.code >= 500 and not reply.close else None
+        farewell = None
+        if type(event) in _IDLE:
+            self._count.idle_commands += 1
+            farewell = None if reply.close else self._farewell()
+        elif reply.code >= 500 and not reply.close:
+            farewell = await self._penalty()
         self._link.send(reply)
         if farewell is not None:
             # Behind the reply, not in its place: 421 would say that the same mail, or password, may be right later.
@@ -158,16 +163,21 @@ class Session:
     async def _penalty(self) -> Reply | None:
         """Slow down a client that errs; give the last reply to one that errs too much (features 4.3)."""
         self._count.errors += 1
-        exhausted = self._count.exhausted
-        if exhausted:
-            self._settings.guard.outcome(self.client, False)
-            self.log.info(
-                "{exhausted} in {session} from {address}", event="session_exhausted", exhausted=exhausted, **self._ids()
-            )
-            return Reply(421, "4.7.0", (f"{exhausted.capitalize()}, closing the connection",), close=True)
-        if self._count.delay:
+        farewell = self._farewell()
+        if farewell is None and self._count.delay:
             await deferLater(self._clock, self._count.delay)
-        return None
+        return farewell
+
+    def _farewell(self) -> Reply | None:
+        """The last reply, once the session's patience is exhausted."""
+        exhausted = self._count.exhausted
+        if not exhausted:
+            return None
+        self._settings.guard.outcome(self.client, False)
+        self.log.info(
+            "{exhausted} in {session} from {address}", event="session_exhausted", exhausted=exhausted, **self._ids()
+        )
+        return Reply(421, "4.7.0", (f"{exhausted.capitalize()}, closing the connection",), close=True)
 
     @property
     def _patience(self) -> float:
@@ -205,9 +215,11 @@ class Session:
         return reply
 
     async def data(self, event: events.Data) -> Reply:
+        self._count.idle_commands = 0
         return await self._intake.data(self._link)
 
     async def bdat(self, event: events.Bdat) -> Reply:
+        self._count.idle_commands = 0
         return await self._intake.bdat()
 
     async def rset(self, event: events.Rset) -> Reply:
@@ -294,6 +306,9 @@ class Session:
 def _ids(client: Client) -> dict[str, str]:
     return {"session": client.session_id, "address": client.address, "service": client.service}
 
+
+# What moves no mail.
+_IDLE = frozenset({events.Hello, events.Rset, events.Noop, events.Vrfy, events.Help})
 
 _HANDLERS: dict[type[Event], Callable[..., Awaitable[Reply | None]]] = {
     events.Mail: Session.mail,
