@@ -14,8 +14,8 @@ from mailgw.mail.reply import Refuse
 from mailgw.smtp import dsn, events, sasl, syntax
 from mailgw.smtp.client import DotStuffer
 from mailgw.smtp.server import Extensions
+from tests.dialogue import replies
 from tests.smtp.responder import LIMITS, Responder
-from tests.smtp.test_dialogues import replies
 
 # A nightly run asks for many: MAILGW_FUZZ_EXAMPLES=200000.
 _EXAMPLES = int(os.environ.get("MAILGW_FUZZ_EXAMPLES", "0"))

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.dialogue import DIALOGUES, parse
 from tests.smtp.responder import Responder
-from tests.smtp.test_dialogues import DIALOGUES, parse
 
 CUTS = 10_000
 
