@@ -21,7 +21,7 @@ class EximSendsTests(EximTestCase):
         skip = exim.absent()
 
     async def test_pipelined_under_tls(self) -> None:
-        """With BDAT where we offer CHUNKING; the message is the same either way."""
+        """With BDAT, since we offer CHUNKING."""
         await self.make_world()
         gateway = await self.start_gateway()
         port = await self.start_exim(gateway.ports["mx"])
@@ -34,7 +34,8 @@ class EximSendsTests(EximTestCase):
         accepted = await gateway.wait_for(event="accepted")
         self.assertEqual(accepted["recipients"], [ALICE, BOB])
         await self.until(lambda: "Completed" in self.log())
-        self.assertRegex(self.log(), r"=> alice@example\.test .* X=TLS1\.[23].* L .*C=\"250 ")  # L: it pipelined
+        # L: it pipelined, K: it sent BDAT.
+        self.assertRegex(self.log(), r"=> alice@example\.test .* X=TLS1\.[23].* L K C=\"250 2\.0\.0 OK: queued as")
 
     async def test_in_clear_text_with_data(self) -> None:
         await self.make_world()
@@ -46,6 +47,8 @@ class EximSendsTests(EximTestCase):
         await self.until(lambda: bool(gateway.folder("alice")))
         self.assertEqual(gateway.folder("alice")[0].partition(b"\n\n")[2], LOCAL_BODY)
         self.assertIn(b"with ESMTP id", gateway.folder("alice")[0])
+        await self.until(lambda: "Completed" in self.log())
+        self.assertRegex(self.log(), r"=> alice@example\.test .* I=\S+ C=\"250 ")  # no X, L and K
 
     async def test_a_large_message(self) -> None:
         """In several chunks, and in a file of the queue."""
@@ -57,6 +60,8 @@ class EximSendsTests(EximTestCase):
         await self.until(lambda: bool(gateway.folder("alice")))
         received = gateway.folder("alice")[0].partition(b"\n\n")[2]
         self.assertEqual(received, LOCAL_BODY + body.replace(b"\r\n", b"\n"))
+        await self.until(lambda: "Completed" in self.log())
+        self.assertRegex(self.log(), r"=> alice@example\.test .* K C=\"250 ")
 
     async def test_many_messages_over_one_connection(self) -> None:
         await self.make_world()
@@ -92,6 +97,8 @@ class EximSendsTests(EximTestCase):
         await self.until(lambda: len(gateway.folder("alice")) == 1)
         self.assertIn("for <jörg@example.test>".encode(), gateway.folder("alice")[0])
         self.assertIn(b"with UTF8SMTPS", gateway.folder("alice")[0])
+        await self.until(lambda: "Completed" in self.log())
+        self.assertRegex(self.log(), r"=> jörg@example\.test .* K C=\"250 ")
 
     async def test_it_passes_on_what_its_client_asked_of_us(self) -> None:
         await self.make_world()
