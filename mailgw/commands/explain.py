@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import random
 import re
@@ -45,10 +46,23 @@ class _Address(click.ParamType[Mailbox | None]):
             self.fail(f"{text!r}: {error}", param, ctx)
 
 
+class _IpAddress(click.ParamType[str]):
+    """An IP address, in the form in which the gateway knows its clients."""
+
+    name = "address"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            address = ipaddress.ip_address(str(value))
+        except ValueError:
+            self.fail(f"{value!r} is not an IP address", param, ctx)
+        return str(getattr(address, "ipv4_mapped", None) or address)
+
+
 @click.command()
 @config_option
 @click.argument("file", type=click.File("rb"))
-@click.option("--client-ip", default="127.0.0.1", show_default=True, help="The client's IP address.")
+@click.option("--client-ip", type=_IpAddress(), default="127.0.0.1", show_default=True, help="The client's IP address.")
 @click.option("--helo", default="localhost", show_default=True, help="What it says in EHLO.")
 @click.option("--mail-from", type=_Address(), default="<>", show_default=True, help="The reverse-path.")
 @click.option("--rcpt", type=_Address(), multiple=True, help="A forward-path; may be given several times.")

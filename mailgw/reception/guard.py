@@ -61,6 +61,17 @@ class Guard:
         """Whether the host is one of ours, or has good history."""
         return client.address in self._own or self._history.is_good(host_of(client.address))
 
+    def move(self, old: Client, new: Client) -> Reply | None:
+        """Take a place for who turned out to be the client (XCLIENT), in exchange for that of `old`, which stays where
+        there is a refusal."""
+        self.leave(old)
+        refusal = self.admit(new)
+        if refusal is not None:
+            own = old.address in self._own
+            factor = 1.0 if own else self._factor_of(old)
+            self._count.enter(old.service, old.address, own=own, factor=factor)
+        return refusal
+
     def admit(self, client: Client, make_room: Callable[[], bool] = lambda: False) -> Reply | None:
         """Take a place for a session, once its client's address is known. Without a refusal, `leave` has to be called
         with the same service and address when it ends. `make_room` is called when all places are taken; it tells

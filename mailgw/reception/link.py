@@ -75,6 +75,9 @@ class Link(Protocol):
         self._stopping = False
         self._ended: LinkEnded | None = None
         self.in_transaction = False
+        self.keeps_place = False
+        """Whether it is not ended to make room for another, however long it is silent: for authenticated users."""
+        self._our_turn = False
         self.ahead = False
 
     # What the session uses
@@ -88,10 +91,13 @@ class Link(Protocol):
         it did. Raises LinkEnded."""
         self._patience = limit
         self._deadline = 0.0
+        self._our_turn = True
         try:
             await self._wait()
         except _Silence:
             return False
+        finally:
+            self._our_turn = False
         if self._ended is not None:
             raise self._ended
         return True
@@ -166,7 +172,7 @@ class Link(Protocol):
     @property
     def silent_since(self) -> float | None:
         """When the client's turn to say a command came; None when it is not its turn, or it sends a message."""
-        if self._waiter is None or self._connection.receives_content:
+        if self._waiter is None or self._our_turn or self._connection.receives_content:
             return None
         return self._deadline - self._patience
 

@@ -118,7 +118,7 @@ class ListenerFactory(ServerFactory):
         intake = Intake(client, link, self._intake_settings)
         session = Session(link, connection, client, self._session_settings, intake, self._clock)
         done = Deferred.fromCoroutine(session.run())
-        self._sessions.add(link, done, gives_room=client.service != "submission")
+        self._sessions.add(link, done)
         done.addBoth(self._ended, link, session)
 
     def _ended(self, result: Any, link: Link, session: Session) -> None:

@@ -241,10 +241,9 @@ class Session:
     async def xclient(self, event: events.Xclient) -> Reply:
         client = proxied(self.client, event)
         if client.address != self.client.address:
-            refusal = self._settings.guard.admit(client)
+            refusal = self._settings.guard.move(self.client, client)
             if refusal is not None:
                 return refusal
-            self._settings.guard.leave(self.client)
             self._count = ErrorCount(self._settings.limits)
         self.log.info(
             "{proxy} speaks for {address} in {session}", event="xclient", proxy=self.client.address, **_ids(client)
@@ -280,6 +279,7 @@ class Session:
                 self.log.info("authentication failed from {address}", event="auth_failed", **self._ids())
             return identity
         self._update(evolve(self.client, identity=identity))
+        self._link.keeps_place = True
         self.log.info("authenticated {identity}", event="authenticated", identity=identity, **self._ids())
         return Reply(235, "2.7.0", ("Authentication succeeded",))
 

@@ -26,21 +26,17 @@ class Sessions:
         self._clock = clock
         self._command_under_load = command_under_load
         self._running: dict[Link, Deferred[None]] = {}
-        self._giving: set[Link] = set()
         self._silent: deque[tuple[float, Link]] = deque()
         self._hurried = float("-inf")
         self._searched = float("-inf")
         self.stopping = False
 
-    def add(self, link: Link, done: Deferred[None], *, gives_room: bool) -> None:
-        """A session began. `gives_room`: it may be ended to make room for another."""
+    def add(self, link: Link, done: Deferred[None]) -> None:
+        """A session began."""
         self._running[link] = done
-        if gives_room:
-            self._giving.add(link)
 
     def remove(self, link: Link) -> None:
         self._running.pop(link, None)
-        self._giving.discard(link)
 
     def __len__(self) -> int:
         return len(self._running)
@@ -61,12 +57,13 @@ class Sessions:
         now = self._clock.seconds()
         if not self._silent and not self._searched <= now < self._searched + _SEARCH_INTERVAL:
             self._searched = now
-            waiting = [(since, link) for link in self._giving if (since := link.silent_since) is not None]
+            givers = (link for link in self._running if not link.keeps_place)
+            waiting = [(since, link) for link in givers if (since := link.silent_since) is not None]
             silent = [entry for entry in waiting if entry[0] <= now - SILENCE]
             self._silent.extend(sorted(silent, key=lambda entry: entry[0]))
         while self._silent:
             since, link = self._silent.popleft()
-            if link in self._giving and link.silent_since == since:
+            if link in self._running and link.silent_since == since:
                 link.give_room()
                 return True
         return False

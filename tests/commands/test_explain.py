@@ -73,6 +73,7 @@ class ExplainTests(SynchronousTestCase):
         self.assertIn("outbound_reject", data["thresholds"])
 
     def test_what_is_wrong_is_said(self) -> None:
+        self.assertIn("is not an IP address", self.explain("--client-ip", "nonsense", str(self.message)).stderr)
         self.assertIn("no domain", self.explain("--mail-from", "nonsense", str(self.message)).stderr)
         (self.etc / "filters.toml").write_text("[filters.gtub]\n")
         result = self.explain(str(self.message))

@@ -127,6 +127,14 @@ class XclientTests(SynchronousTestCase):
         self.assertEqual((client.address, client.port, client.local), ("2001:db8::7", 4000, "198.51.100.1:2525"))
         self.assertIn(b"([IPv6:2001:db8::7])", self.server.offered[-1].message.message.prefix)
 
+    def test_the_last_place_is_enough_to_name_the_client(self) -> None:
+        server = Server(xclient_networks=("10.0.0.0/8",), limits=Limits(connections=1, submission_reserve=0))
+        peer = server.connect(BALANCER)
+        peer.say("EHLO proxy.example")
+        self.assertEqual(codes(peer.say("XCLIENT ADDR=192.0.2.7")), ["220"])
+        peer.say("QUIT")
+        self.assertEqual(codes(server.connect("192.0.2.7").greeting), ["220"])
+
     def test_the_place_is_that_of_the_client(self) -> None:
         first, second = self.server.connect(BALANCER), None
         self.assertEqual(codes(first.say("XCLIENT ADDR=192.0.2.7")), ["220"])

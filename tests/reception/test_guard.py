@@ -327,12 +327,22 @@ class LoadTests(GuardTest):
         self.assertFalse(any(peer.closed for peer in peers))
         self.server.judge.pending.callback(None)
 
-    def test_clients_of_our_own_people_give_no_place(self) -> None:
+    def test_our_own_people_give_no_place_once_they_are_known(self) -> None:
+        """Else strangers could take every place of the submission port, and with them those of the mx port."""
         server = Server(kind="submission", limits=Limits(connections=2, submission_reserve=0))
-        idle = [server.connect() for _ in range(2)]
+        user, stranger = server.connect(), server.connect()
+        user.link.keeps_place = True  # what AUTH does
         server.clock.advance(20)
+        self.assertEqual(codes(server.connect().greeting), ["220"])
+        self.assertEqual((user.closed, stranger.closed), (False, True))
+
+    def test_who_waits_for_our_greeting_gives_no_place(self) -> None:
+        server = Server(greeting_delay=6.0, limits=Limits(connections=1, submission_reserve=0))
+        polite = server.connect()
+        server.clock.advance(2)
         self.assertEqual(codes(server.connect().greeting), ["421"])
-        self.assertFalse(any(peer.closed for peer in idle))
+        server.clock.advance(5)
+        self.assertEqual(codes(polite.replies()), ["220"])
 
     def test_a_flood_of_connections_takes_the_places_of_the_silent_only(self) -> None:
         """Two thousand that say nothing, and one that talks with a pause of half a second before each command."""
