@@ -38,6 +38,7 @@ user = ""
 addresses = ["127.0.0.1:{mx}"]
 kind = "mx"
 tls = "starttls"
+{mx_more}
 
 [listeners.submissions]
 addresses = ["127.0.0.1:{submissions}"]
@@ -112,6 +113,7 @@ class Gateway:
             "relay": "mx",
             "relay_port": 25,
             "level": "debug",
+            "mx_more": "",
             "more": "",
             **settings,
         }
