@@ -26,7 +26,10 @@ ENDS = (
 4.1.1.4)."""
 
 ENVELOPE = b"EHLO c.sender.test\r\nMAIL FROM:<a@sender.test>\r\nRCPT TO:<x@routed.test>\r\nDATA\r\n"
-SMUGGLED = b"MAIL FROM:<evil@sender.test>\r\nRCPT TO:<victim@routed.test>\r\nDATA\r\nFrom: evil@sender.test\r\n\r\nevil\r\n.\r\n"
+SMUGGLED = (
+    b"MAIL FROM:<evil@sender.test>\r\nRCPT TO:<victim@routed.test>\r\nDATA\r\n"
+    b"From: evil@sender.test\r\n\r\nevil\r\n.\r\n"
+)
 CONFIG = """
 [domains."routed.test"]
 deliver = "route:sink"

@@ -105,9 +105,11 @@ class FakeAuthenticator:
 
 
 class Transport(StringTransportWithDisconnection):
-    """A transport that knows how TCP ones are closed, and may pretend that TLS is up."""
+    """A transport that knows how TCP ones are closed, and pretends to speak TLS: its handshake ends when the test says
+    so, and nothing is encrypted."""
 
     aborted = False
+    handshaking = False
 
     def setTcpNoDelay(self, enabled: bool) -> None:
         pass
@@ -115,6 +117,28 @@ class Transport(StringTransportWithDisconnection):
     def abortConnection(self) -> None:
         self.aborted = True
         self.loseConnection()
+
+    def startTLS(self, options: CertificateOptions) -> None:
+        self.handshaking = True
+
+    def finish_handshake(self) -> None:
+        assert self.handshaking, "nobody began a TLS handshake"
+        self.handshaking = False
+        link: Any = self.protocol
+        link.handshakeCompleted()
+
+    def getHandle(self) -> TlsHandle:
+        return TlsHandle()
+
+
+class TlsHandle:
+    """What OpenSSL tells of a connection."""
+
+    def get_protocol_version_name(self) -> str:
+        return "TLSv1.3"
+
+    def get_cipher_name(self) -> str:
+        return "TLS_AES_256_GCM_SHA384"
 
 
 class Server:
@@ -132,7 +156,7 @@ class Server:
         own_networks: Sequence[str] = (),
         **listener: Any,
     ) -> None:
-        """`listener` has more keys of its section. TLS can be offered, but no handshake comes to its end here."""
+        """`listener` has more keys of its section."""
         self.clock = Clock()
         self.clock.advance(1_700_000_000)
         self.judge = FakeJudge()
