@@ -172,6 +172,7 @@ def build(path: str | os.PathLike[str], reactor: Any, entropy: random.Random, st
         Part("recipients", recipients.start, recipients.stop),
         Part("folders", _nothing, maildir.close),
         Part("relay", _nothing, relay.close),
+        Part("call-ahead", _nothing, verifier.stop),
         Part("scheduler", scheduler.start, lambda: scheduler.stop(settings.timeouts.shutdown)),
     )
     return GatewayService(

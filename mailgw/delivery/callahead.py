@@ -6,7 +6,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from attrs import frozen
-from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -55,6 +55,7 @@ class CallAhead:
         self._clock = clock
         self._limit = limit
         self._answers = Answers(clock)
+        self._asking: set[Deferred[None]] = set()
         self._waiting: dict[Target, list[Deferred[Verification]]] = {}
         self._slots: dict[str, DeferredSemaphore] = {}
         self._trouble: dict[str, _Trouble] = {}
@@ -73,10 +74,17 @@ class CallAhead:
         elif len(self._waiting) < MAX_QUESTIONS:
             self._waiting[target] = [answer]
             # On its own: it goes on for the others when the first who asked is gone.
-            Deferred.fromCoroutine(self._find_out(target))
+            asking = Deferred.fromCoroutine(self._find_out(target))
+            self._asking.add(asking)
+            asking.addBoth(lambda _: self._asking.discard(asking))
         else:
             return self._without_answer(target, "too many recipients are asked about at the same time")
         return await answer
+
+    def stop(self) -> None:
+        """Give up what is asked now: whoever waits has no answer."""
+        for asking in tuple(self._asking):
+            asking.cancel()
 
     async def _find_out(self, target: Target) -> None:
         verification = await self._ask_in_time(target)
@@ -93,6 +101,8 @@ class CallAhead:
             reason = str(error)[:MAX_REASON]
             self._note_trouble(route, reason)
             return self._without_answer(target, reason)
+        except CancelledError:
+            return self._without_answer(target, "the gateway stops")
         except Exception:
             self.log.failure(
                 "asking {route} about <{recipient}> failed inside",

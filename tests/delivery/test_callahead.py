@@ -33,6 +33,8 @@ class CallAheadTestCase(RelayTestCase):
         super().setUp()
         self.routes["store"] = schema.Route(hosts=(HOP,), protocol="lmtp")
         self.verifier = CallAhead(self.agent.sessions, self.network, LIMIT)
+        # A question that stays under way would be resumed when it is collected, in the middle of some other test.
+        self.addCleanup(self.verifier.stop)
 
     def ask(self, address: str = "joe@example.org", route: str = "hop") -> Deferred[Verification]:
         question = Deferred.fromCoroutine(self.verifier.verify(target(address, route)))
@@ -121,6 +123,14 @@ class QuestionTests(CallAheadTestCase):
         for n in range(3 * CONCURRENCY):
             self.ask(f"user{n}@example.org")
         self.assertEqual(len(peer.sessions), CONCURRENCY)
+
+
+class StopTests(CallAheadTestCase):
+    def test_who_waits_when_the_gateway_stops_has_no_answer(self) -> None:
+        self.peer(RCPT=SILENT)
+        waiting = [self.ask(f"joe{number}@example.org") for number in range(15)]
+        self.verifier.stop()
+        self.assertEqual([self.successResultOf(question).known for question in waiting], [None] * 15)
 
 
 class TroubleTests(CallAheadTestCase):
