@@ -12,6 +12,7 @@ import time
 from abc import ABC, abstractmethod
 from pathlib import Path
 
+from tests import postfix
 from tests.bench.accounting import Tree
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -158,59 +159,11 @@ class Postfix(Peer):
     @staticmethod
     def absent() -> str:
         """Why it cannot be measured here; empty when it can."""
-        if not shutil.which("postfix"):
-            return "postfix is not installed"
-        return "" if os.geteuid() == 0 else "postfix has to be started by root"
+        return postfix.absent()
 
     def prepare(self) -> None:
-        etc, spool, data = (self.directory / name for name in ("etc", "spool", "data"))
-        for folder in (etc, spool, data):
-            folder.mkdir()
-        shutil.chown(data, "postfix", "postfix")
-        (etc / "main.cf").write_text(f"""
-compatibility_level = 3.6
-queue_directory = {spool}
-data_directory = {data}
-daemon_directory = {_postconf("daemon_directory")}
-shlib_directory = {_postconf("shlib_directory")}
-command_directory = {_postconf("command_directory")}
-myhostname = gw.test
-mydestination =
-inet_interfaces = 127.0.0.1
-inet_protocols = ipv4
-mynetworks = 127.0.0.0/8
-relayhost = [127.0.0.1]:{self.sink_port}
-smtp_dns_support_level = disabled
-alias_maps =
-alias_database =
-maillog_file = {self.directory}/mail.log
-maillog_file_prefixes = {self.directory}
-""")
-        # service type private unprivileged chroot wakeup maxproc command
-        (etc / "master.cf").write_text(f"""
-127.0.0.1:{self.port} inet n - n - - smtpd
-postlog unix-dgram n - n - 1 postlogd
-pickup unix n - n 60 1 pickup
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
-tlsmgr unix - - n 1000? 1 tlsmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-trace unix - - n - 0 bounce
-verify unix - - n - 1 verify
-flush unix n - n 1000? 0 flush
-proxymap unix - - n - - proxymap
-proxywrite unix - - n - 1 proxymap
-smtp unix - - n - - smtp
-relay unix - - n - - smtp
-showq unix n - n - - showq
-error unix - - n - - error
-retry unix - - n - - error
-discard unix - - n - - discard
-anvil unix - - n - 1 anvil
-scache unix - - n - 1 scache
-""")
+        settings = {"myhostname": "gw.test", "relayhost": f"[127.0.0.1]:{self.sink_port}"}
+        postfix.write_configuration(self.directory, self.port, settings)
 
     def command(self) -> list[str]:
         return ["postfix", "-c", str(self.directory / "etc"), "start-fg"]
@@ -224,7 +177,3 @@ scache unix - - n - 1 scache
             check=False,
         )
         super().stop()
-
-
-def _postconf(name: str) -> str:
-    return subprocess.run(["postconf", "-d", "-h", name], capture_output=True, text=True, check=True).stdout.strip()
