@@ -23,6 +23,7 @@ from mailgw.delivery.callahead import CallAhead
 from mailgw.delivery.dsn import ReportWriter
 from mailgw.delivery.maildir import MaildirAgent
 from mailgw.delivery.relay import RelayAgent
+from mailgw.delivery.sessions import Sessions as NextHopSessions
 from mailgw.dns.interface import Resolver
 from mailgw.dns.resolver import DnsResolver
 from mailgw.filters import catalogue
@@ -152,8 +153,9 @@ def build(path: str | os.PathLike[str], reactor: Any, entropy: random.Random, st
     )
     make_id = _Ids(reactor, entropy)
     maildir = MaildirAgent(settings.maildir, disk, settings.hostname, reactor)
-    relay = RelayAgent(reactor, resolver, settings.relay, settings.routes, settings.hostname, disk, entropy)
-    verifier = CallAhead(relay.sessions, reactor, settings.timeouts.call_ahead)
+    hops = NextHopSessions(reactor, resolver, settings.relay, settings.routes, settings.hostname, disk, entropy)
+    relay = RelayAgent(hops, disk)
+    verifier = CallAhead(hops, reactor, settings.timeouts.call_ahead)
     recipients = RecipientCommands(settings, etc.lists, reactor, cpu)
     reporter = ReportWriter(settings.hostname, etc.router, settings.queue, reactor, entropy)
     agents: dict[str, DeliveryAgent] = {"maildir": maildir, "relay": relay, "alias": AliasAgent()}

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 from attrs import evolve
 from twisted.logger import Logger
 
-from mailgw.config import schema
 from mailgw.delivery import tlspolicy
 from mailgw.delivery.attempt import Attempt
 from mailgw.delivery.classify import Peer, Unreachable, is_too_many_recipients, outcome_of
-from mailgw.delivery.clienttls import ClientTls
 from mailgw.delivery.connection import SmtpConnection
-from mailgw.delivery.sessions import NextHops, Reactor, Sessions, site_of
-from mailgw.dns.interface import Resolver
+from mailgw.delivery.sessions import NextHops, Sessions, site_of
 from mailgw.operation.threads import Threads
 from mailgw.queue.item import Delayed, Delivered, Delivery, Destination, Outcome, QueuedMessage
 from mailgw.smtp.client import MailTransaction
@@ -30,19 +26,10 @@ class RelayAgent:
 
     log = Logger()
 
-    def __init__(
-        self,
-        reactor: Reactor,
-        resolver: Resolver,
-        settings: schema.Relay,
-        routes: Mapping[str, schema.Route],
-        hostname: str,
-        threads: Threads,
-        random: random.Random,
-        tls: ClientTls | None = None,
-    ) -> None:
-        self.max_recipients = settings.max_recipients
-        self.sessions = Sessions(reactor, resolver, settings, routes, hostname, threads, random, tls)
+    def __init__(self, sessions: Sessions, threads: Threads) -> None:
+        """`sessions` may be shared, with `CallAhead`; `threads` read contents that are files."""
+        self.max_recipients = sessions.settings.max_recipients
+        self.sessions = sessions
         self._threads = threads
 
     async def close(self) -> None:

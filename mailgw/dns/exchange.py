@@ -18,7 +18,6 @@ from mailgw.dns.wire import Query, ServerFailure, decode_response
 
 # So many datagrams that do not answer are somebody guessing: TCP cannot be guessed (RFC 5452 9.1).
 MAX_WRONG = 10
-MAX_STREAM = 65535
 
 
 class SpoofSuspected(Exception):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from attrs import evolve, frozen
 from twisted.internet.defer import CancelledError
@@ -129,13 +130,10 @@ class Attempts:
         self.log.info(
             "{transaction} to {recipient} waits until {due:.0f}: {reason}",
             event="delayed",
-            transaction=message.id,
-            session=message.session_id,
-            recipient=str(delivery.recipient.forward_path),
-            destination=str(delivery.destination),
             attempts=delivery.attempts,
             due=delivery.due,
             reason=delivery.last,
+            **_facts(message, delivery),
         )
 
     def _log_settled(self, message: QueuedMessage, delivery: Delivery, outcome: Outcome) -> None:
@@ -143,24 +141,28 @@ class Attempts:
             self.log.info(
                 "delivered {transaction} to {recipient}: {detail}",
                 event="delivered",
-                transaction=message.id,
-                session=message.session_id,
-                recipient=str(delivery.recipient.forward_path),
-                destination=str(delivery.destination),
                 attempts=delivery.attempts + 1,
                 detail=outcome.detail,
                 remote=outcome.remote,
+                **_facts(message, delivery),
             )
         else:
             self.log.warn(
                 "{transaction} to {recipient} failed: {reason}",
                 event="failed",
-                transaction=message.id,
-                session=message.session_id,
-                recipient=str(delivery.recipient.forward_path),
-                destination=str(delivery.destination),
                 attempts=delivery.attempts + 1,
                 reason=words(outcome),
                 status=outcome.status,
                 remote=outcome.remote,
+                **_facts(message, delivery),
             )
+
+
+def _facts(message: QueuedMessage, delivery: Delivery) -> dict[str, Any]:
+    """What every event about a delivery says."""
+    return {
+        "transaction": message.id,
+        "session": message.session_id,
+        "recipient": str(delivery.recipient.forward_path),
+        "destination": str(delivery.destination),
+    }

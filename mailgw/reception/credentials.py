@@ -52,7 +52,7 @@ def _prepare(password: str) -> bytes:
 class _Version:
     """What tells one version of a file from the next."""
 
-    modified: int
+    changed: int
     size: int
     inode: int
 

@@ -20,6 +20,7 @@ from mailgw.reception.networks import Networks
 from mailgw.reception.preface import ProxyPreface
 from mailgw.reception.session import Session, SessionSettings
 from mailgw.reception.sessions import Sessions
+from mailgw.smtp import sasl
 from mailgw.smtp.extensions import Announced
 from mailgw.smtp.proxy import ProxyHeader
 from mailgw.smtp.server import Extensions, ServerConnection, ServerLimits
@@ -146,7 +147,7 @@ def extensions(listener: Listener, settings: SessionSettings) -> Extensions:
         smtputf8="SMTPUTF8" not in without and "8BITMIME" not in without,  # RFC 6531 3.1: not without 8BITMIME
         enhancedstatuscodes="ENHANCEDSTATUSCODES" not in without,
         starttls=listener.tls == "starttls" and settings.tls_options is not None,
-        auth=("PLAIN", "LOGIN") if listener.kind == "submission" else (),
+        auth=sasl.MECHANISMS if listener.kind == "submission" else (),
         chunking="CHUNKING" not in without,
         limits=None if "LIMITS" in without else announced(settings.limits),
         dsn="DSN" not in without,

@@ -102,11 +102,6 @@ class Login:
         return Credentials(self._username, text)
 
 
-def plain_response(username: str, password: str) -> bytes:
-    """The client's side of PLAIN: the initial response, not yet in base64."""
-    return b"\0".join((b"", username.encode(), password.encode()))
-
-
 def _text(part: bytes, least: int = 1) -> str | None:
     """Decode one part, or give None for what is empty, too long, not UTF-8, or holds a NUL."""
     if not least <= len(part) <= MAX_PART or b"\0" in part:

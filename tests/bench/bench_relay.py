@@ -25,6 +25,7 @@ from twisted.internet.defer import Deferred, gatherResults  # noqa: E402
 
 from mailgw.config import schema  # noqa: E402
 from mailgw.delivery.relay import RelayAgent  # noqa: E402
+from mailgw.delivery.sessions import Sessions
 from mailgw.operation.threads import ThreadsInline  # noqa: E402
 from mailgw.queue.item import Delivered  # noqa: E402
 from tests.delivery.peers import deliveries, queued  # noqa: E402
@@ -66,13 +67,16 @@ async def measure(options: argparse.Namespace, port: int) -> dict[str, float]:
     routes = {"sink": schema.Route(hosts=(f"127.0.0.1:{port}",), tls="none")}
     settings = schema.Relay(max_messages=options.messages)
     agent = RelayAgent(
-        reactor,
-        FakeResolver(),
-        settings,
-        routes,
-        "gw.example.org",
+        Sessions(
+            reactor,
+            FakeResolver(),
+            settings,
+            routes,
+            "gw.example.org",
+            ThreadsInline(),
+            random.Random(1),  # type: ignore[arg-type]
+        ),
         ThreadsInline(),
-        random.Random(1),  # type: ignore[arg-type]
     )
     line = b"The quick brown fox jumps over the lazy dog, and a dot stands below.\r\n"
     content = b"Subject: bench\r\nFrom: <a@example.org>\r\n\r\n" + line * (options.size // len(line))

@@ -20,6 +20,7 @@ from twisted.trial.unittest import TestCase
 from mailgw.config import schema
 from mailgw.delivery.clienttls import ClientTls
 from mailgw.delivery.relay import RelayAgent
+from mailgw.delivery.sessions import Sessions
 from mailgw.develop.certificate import make_certificate
 from mailgw.mail.message import FileContent, Message, head_of
 from mailgw.operation.threads import Pool, ThreadsInline
@@ -56,14 +57,17 @@ class LoopbackTestCase(TestCase):
         settings = schema.Relay(connect_timeout=1.0)
         routes = {"hop": schema.Route(hosts=(f"{host}:{self.port}",), tls=tls, **route)}  # type: ignore[arg-type]
         agent = RelayAgent(
-            reactor,  # type: ignore[arg-type]
-            FakeResolver({"wrong.example": {"A": ["127.0.0.1"]}}),
-            settings,
-            routes,
-            "gw.example.org",
+            Sessions(
+                reactor,  # type: ignore[arg-type]
+                FakeResolver({"wrong.example": {"A": ["127.0.0.1"]}}),
+                settings,
+                routes,
+                "gw.example.org",
+                self.threads,
+                random.Random(1),
+                ClientTls(trust),
+            ),
             self.threads,
-            random.Random(1),
-            ClientTls(trust),
         )
         self.addCleanup(lambda: Deferred.fromCoroutine(agent.close()))
         return agent

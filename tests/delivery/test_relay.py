@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mailgw.config import schema
 from mailgw.delivery.relay import RelayAgent
+from mailgw.delivery.sessions import Sessions
 from mailgw.operation.threads import ThreadsInline
 from mailgw.queue.item import Delayed, Delivered, Failed
 from tests.delivery.peers import HANG_UP, PLAIN_EHLO, SILENT, MemoryNetwork, ScriptedPeer, deliveries, queued
@@ -27,13 +28,16 @@ class RelayTestCase(SynchronousTestCase):
 
     def make_agent(self, threads: Any = None, **settings: Any) -> RelayAgent:
         return RelayAgent(
-            self.network,
-            self.resolver,
-            schema.Relay(**settings),
-            self.routes,
-            "gw.example.org",
+            Sessions(
+                self.network,
+                self.resolver,
+                schema.Relay(**settings),
+                self.routes,
+                "gw.example.org",
+                threads or ThreadsInline(),
+                random.Random(1),
+            ),
             threads or ThreadsInline(),
-            random.Random(1),
         )
 
     def start(self, message: Any = None, to: Any = None) -> Deferred[Any]:

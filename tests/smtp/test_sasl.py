@@ -11,7 +11,7 @@ from mailgw.smtp.sasl import Challenge, Credentials
 
 class PlainTests(SynchronousTestCase):
     def test_initial_response(self) -> None:
-        step = sasl.exchange("PLAIN").step(sasl.plain_response("jörg", "geheim"))
+        step = sasl.exchange("PLAIN").step("\0jörg\0geheim".encode())
         self.assertEqual(step, Credentials("jörg", "geheim"))
 
     def test_without_initial_response(self) -> None:
