@@ -25,7 +25,7 @@ from twisted.internet.defer import Deferred, gatherResults  # noqa: E402
 
 from mailgw.config import schema  # noqa: E402
 from mailgw.delivery.relay import RelayAgent  # noqa: E402
-from mailgw.delivery.sessions import Sessions
+from mailgw.delivery.sessions import Sessions  # noqa: E402
 from mailgw.operation.threads import ThreadsInline  # noqa: E402
 from mailgw.queue.item import Delivered  # noqa: E402
 from tests.delivery.peers import deliveries, queued  # noqa: E402
