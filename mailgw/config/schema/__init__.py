@@ -1,0 +1,36 @@
+"""What etc/mailgw.toml and etc/filters.toml may say.
+
+Each class is a section and documents itself: `doc` is the comment that the shipped file carries. Paths are
+relative to the folder of mailgw.toml where they are not absolute. Times are seconds, sizes octets.
+A module holds the sections of one step of the mail's way.
+"""
+
+from mailgw.config.schema.delivery import Queue, Relay, Route
+from mailgw.config.schema.filtering import Dmarc, FilterFile, Thresholds
+from mailgw.config.schema.operation import Dns, Log
+from mailgw.config.schema.reception import DEFAULT_RATES, Extension, Limits, Listener, Rate, Timeouts, Tls, Trace
+from mailgw.config.schema.routing import Domain, Maildir, Routing
+from mailgw.config.schema.settings import Settings
+
+__all__ = [
+    "DEFAULT_RATES",
+    "Dmarc",
+    "Dns",
+    "Domain",
+    "Extension",
+    "FilterFile",
+    "Limits",
+    "Listener",
+    "Log",
+    "Maildir",
+    "Queue",
+    "Rate",
+    "Relay",
+    "Route",
+    "Routing",
+    "Settings",
+    "Thresholds",
+    "Timeouts",
+    "Tls",
+    "Trace",
+]

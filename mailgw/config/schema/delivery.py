@@ -1,0 +1,70 @@
+"""The queue and the way out of it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from attrs import frozen
+
+from mailgw.config.schema.setting import setting
+
+
+@frozen
+class Route:
+    """A next hop."""
+
+    hosts: tuple[str, ...] = setting(
+        "HOST or HOST:PORT (when left out: port 25, for LMTP 24), tried in this order.", ()
+    )
+    protocol: Literal["smtp", "lmtp"] = setting(
+        "`smtp`, or `lmtp` (RFC 2033): to a mail store such as Dovecot.", "smtp"
+    )
+    tls: Literal["none", "opportunistic", "required", "verified", "implicit"] = setting(
+        "`opportunistic` takes TLS where it is offered, `required` fails without, `verified` also wants a valid "
+        "certificate for the host name, `implicit` is verified TLS from the first byte.",
+        "opportunistic",
+    )
+    username: str = setting("User for AUTH. Empty: no AUTH.", "")
+    password_file: str = setting("File that holds its password. AUTH is used under TLS only.", "", path=True)
+
+
+@frozen
+class Relay:
+    """Mail to the outside."""
+
+    default: str = setting(
+        "`mx`: to the recipient domain's MX; or `route:NAME`: by the smarthost of [routes.NAME].", "mx"
+    )
+    port: int = setting("The port of MX hosts.", 25, maximum=65535)
+    max_recipients: int = setting("Recipients in one transaction.", 50)
+    max_addresses: int = setting("Addresses that one attempt tries at most.", 5)
+    connect_timeout: float = setting("For a TCP connection.", 30.0)
+    greeting_timeout: float = setting("For the greeting.", 60.0)
+    command_timeout: float = setting("For the reply to EHLO, MAIL, RCPT (RFC 5321 4.5.3.2).", 300.0)
+    data_timeout: float = setting("For the reply to DATA, and for each write of the message to go out.", 180.0)
+    final_timeout: float = setting("For the reply to the final dot.", 600.0)
+    idle_timeout: float = setting("A connection is kept that long for the next message.", 15.0, minimum=0)
+    max_messages: int = setting("Messages over one connection.", 100)
+
+
+@frozen
+class Queue:
+    """What was accepted and is not yet delivered."""
+
+    retry: tuple[float, ...] = setting(
+        "Time before each next try; the last one repeats.",
+        (300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0, 14400.0),
+    )
+    jitter: float = setting(
+        "Each of them is moved by up to this share, so that tries spread out.", 0.1, minimum=0, maximum=1
+    )
+    attempts: int = setting("Tries after which a delivery fails. 0: only its lifetime ends it.", 0, minimum=0)
+    lifetime: float = setting("Time after which a delivery fails.", 432000.0)
+    report_lifetime: float = setting("The same for mail from the null reverse-path: reports.", 172800.0)
+    inline_size: int = setting(
+        "Content up to this size stands in the database, larger in a file.", 128 * 1024, minimum=0
+    )
+    window: int = setting("Due deliveries held in memory.", 2000)
+    concurrency: int = setting("Deliveries at the same time.", 100)
+    site_concurrency: int = setting("The same to one site.", 10)
+    minimum_free: int = setting("Free disk below which no message is accepted.", 64 * 1024 * 1024, minimum=0)

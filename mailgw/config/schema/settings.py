@@ -1,0 +1,43 @@
+"""mailgw.toml as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from attrs import field, frozen
+
+from mailgw.config.schema.delivery import Queue, Relay, Route
+from mailgw.config.schema.operation import Dns, Log
+from mailgw.config.schema.reception import Limits, Listener, Rate, Timeouts, Tls, Trace
+from mailgw.config.schema.routing import Domain, Maildir, Routing
+from mailgw.config.schema.setting import setting
+
+
+@frozen
+class Settings:
+    """mailgw.toml"""
+
+    hostname: str = setting("Our name in greeting, EHLO, Received and reports. It must resolve to our address.", "")
+    state_directory: str = setting("Where the queue stands.", "/var/lib/mailgw", path=True)
+    user: str = setting("User to run as, once the ports are bound as root.", "mailgw")
+    group: str = setting("Group to run as. Empty: that of the user.", "")
+    own_networks: tuple[str, ...] = setting(
+        "Our own networks: no greeting delay, and no limit or rate for an address or network.",
+        ("127.0.0.0/8", "::1/128"),
+    )
+    filters_file: str = setting("Filters, weights and thresholds.", "filters.toml", path=True)
+    rules_file: str = setting("Rules of this site.", "rules.toml", path=True)
+    domains: Mapping[str, Domain] = setting("Our domains: mail for them is taken on the mx listener.", {})
+    listeners: Mapping[str, Listener] = setting("The ports.", {})
+    tls: Tls = field(factory=Tls)
+    routing: Routing = field(factory=Routing)
+    maildir: Maildir = field(factory=Maildir)
+    relay: Relay = field(factory=Relay)
+    routes: Mapping[str, Route] = setting("Next hops by name.", {})
+    queue: Queue = field(factory=Queue)
+    limits: Limits = field(factory=Limits)
+    rates: Mapping[str, Rate] = setting("Rates by name; a section replaces the default of its name.", {})
+    timeouts: Timeouts = field(factory=Timeouts)
+    dns: Dns = field(factory=Dns)
+    trace: Trace = field(factory=Trace)
+    log: Log = field(factory=Log)
