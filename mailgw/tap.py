@@ -9,7 +9,7 @@ from typing import Any
 from twisted.application.service import IService
 from twisted.python import usage
 
-from mailgw import composition
+from mailgw.composition.gateway import build
 from mailgw.config.errors import ConfigurationErrors
 from mailgw.operation.service import StartError
 from mailgw.operation.tls import TlsError
@@ -33,7 +33,7 @@ def makeService(options: Options) -> IService:
     try:
         # A daemon's standard output leads nowhere.
         stream = sys.stdout if options.parent is None or options.parent["nodaemon"] else None
-        return composition.build(options["config"], twisted_reactor, random.SystemRandom(), stream)
+        return build(options["config"], twisted_reactor, random.SystemRandom(), stream)
     except ConfigurationErrors as errors:
         sys.exit("\n".join(f"mailgw: {error}" for error in errors.errors))
     except (StartError, TlsError, OSError) as error:

@@ -34,11 +34,10 @@ def _errors_of_parts(path: Path) -> Iterator[ConfigError]:
     # The whole gateway is imported to make its parts: other commands need not wait for that.
     from twisted.internet.task import Clock
 
-    from mailgw.composition import load
+    from mailgw.composition.etc import load
     from mailgw.operation.threads import ThreadsInline
 
     try:
-        # Filters are made, and never run: their clock stands still.
         load(path, Clock(), ThreadsInline())
     except ConfigurationErrors as errors:
         yield from errors.errors

@@ -114,7 +114,8 @@ def _run(main: Any) -> None:
 
 
 async def _answer(reactor: Any, question: Question, as_json: bool, answers: list[str]) -> None:
-    from mailgw.composition import load, make_judge, make_resolver
+    from mailgw.composition.etc import load
+    from mailgw.composition.judging import make_judge, make_resolver
     from mailgw.operation.threads import ThreadsInline
     from mailgw.verdict import explain as explanation
 

@@ -11,9 +11,10 @@ from twisted.internet.interfaces import IReactorTime
 
 from mailgw.config.check import check_bounds
 from mailgw.config.errors import ConfigError, ConfigurationErrors
-from mailgw.config.schema import FilterFile
+from mailgw.config.schema import FilterFile, Settings
 from mailgw.config.structure import structure_leniently
 from mailgw.config.text import number_lines, quote_key
+from mailgw.dns.interface import Resolver
 from mailgw.filters import runner
 from mailgw.filters.base import Filter, FilterSettings
 from mailgw.filters.connection import Connection
@@ -26,11 +27,14 @@ from mailgw.operation.threads import Threads
 
 @frozen
 class Services:
-    """What a filter may ask for in its constructor. A filter that needs more (DNS, a store) adds it here."""
+    """What a filter may ask for in its constructor. A filter that needs more (a store) adds it here."""
 
     clock: IReactorTime
     threads: Threads
+    resolver: Resolver
     rules: RuleSet
+    settings: Settings
+    """Of the whole gateway: our names, domains and networks."""
 
 
 @frozen
@@ -54,16 +58,28 @@ FILTERS: tuple[Entry, ...] = (
 )
 
 
-def build(
-    filter_file: FilterFile,
-    filters_path: str,
-    rules_path: str,
-    clock: IReactorTime,
-    threads: Threads,
-    *,
-    others: Mapping[str, float] | None = None,
-) -> tuple[tuple[Filter, ...], dict[str, float]]:
-    """Make the filters that are enabled, and the weights of all symbols that filters and rules may state.
+@frozen
+class Catalogue:
+    """What filters.toml and rules.toml say of the filters, checked."""
+
+    sections: Mapping[str, FilterSettings]
+    """Of every filter, by its name."""
+    rules: RuleSet
+    weights: Mapping[str, float]
+    """Of every symbol that filters and rules may state."""
+
+    def make(self, settings: Settings, clock: IReactorTime, threads: Threads, resolver: Resolver) -> tuple[Filter, ...]:
+        """Make the filters that are enabled."""
+        services = Services(clock, threads, resolver, self.rules, settings)
+        return tuple(
+            entry.make(self.sections[entry.name], services) for entry in FILTERS if self.sections[entry.name].enabled
+        )
+
+
+def read(
+    filter_file: FilterFile, filters_path: str, rules_path: str, *, others: Mapping[str, float] | None = None
+) -> Catalogue:
+    """Read the sections of the filters, and the weights of all symbols that filters and rules may state.
 
     `filters_path` is where `filter_file` was read from, for errors; `rules_path` is read (an empty one means no
     rules). Weights of [scores] go before those of rules.toml and the filters' own. `others` are symbols that do not
@@ -81,18 +97,16 @@ def build(
         except ConfigurationErrors as found:
             errors += found.errors
     weights = {**defaults, **rules.scores, **filter_file.scores}
-    settings = _read_settings(filter_file, filters_path, errors)
+    sections = _read_sections(filter_file, filters_path, errors)
     if others is not None and not errors:  # with rules that cannot be read, their symbols are not known
         known = defaults.keys() | rules.scores.keys()
         errors += number_lines(_unknown_symbols(filter_file, filters_path, known))
     if errors:
         raise ConfigurationErrors(errors)
-    services = Services(clock, threads, rules)
-    made = tuple(e.make(settings[e.name], services) for e in FILTERS if settings[e.name].enabled)
-    return made, weights
+    return Catalogue(sections, rules, weights)
 
 
-def _read_settings(filter_file: FilterFile, path: str, errors: list[ConfigError]) -> dict[str, FilterSettings]:
+def _read_sections(filter_file: FilterFile, path: str, errors: list[ConfigError]) -> dict[str, FilterSettings]:
     """Make the settings of every filter from its section, or from nothing; append what is wrong to `errors`."""
     names = [entry.name for entry in FILTERS]
     unknown = sorted(set(filter_file.filters) - set(names))
@@ -100,15 +114,15 @@ def _read_settings(filter_file: FilterFile, path: str, errors: list[ConfigError]
         ConfigError(path, f"filters.{quote_key(name)}", f"there is no such filter{_hint(name, names)}")
         for name in unknown
     )
-    settings: dict[str, FilterSettings] = {}
+    sections: dict[str, FilterSettings] = {}
     for entry in FILTERS:
         prefix = f"filters.{entry.name}"
         value, found = structure_leniently(entry.settings, filter_file.filters.get(entry.name, {}), path, prefix)
         if value is not None:
             found += number_lines(ConfigError(path, key, text) for key, text in check_bounds(value, f"{prefix}."))
-            settings[entry.name] = value
+            sections[entry.name] = value
         errors += found
-    return settings
+    return sections
 
 
 def _unknown_symbols(filter_file: FilterFile, path: str, known: Set[str]) -> Iterator[ConfigError]:

@@ -46,6 +46,10 @@ class Part:
     stop: Callable[[], Awaitable[None] | None]
 
 
+def nothing() -> None:
+    """For a part that needs no start, or no stop."""
+
+
 @frozen
 class RunAs:
     """The user and group to run as once the ports are bound; None: stay what we are."""

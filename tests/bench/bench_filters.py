@@ -13,7 +13,7 @@ from pathlib import Path
 
 from twisted.internet.task import Clock
 
-from mailgw.config.schema import FilterFile, Thresholds
+from mailgw.config.schema import FilterFile, Settings, Thresholds
 from mailgw.filters import catalogue
 from mailgw.filters.base import Filter
 from mailgw.filters.runner import FilterRunner
@@ -23,6 +23,7 @@ from mailgw.mail.transaction import Transaction
 from mailgw.operation.threads import ThreadsInline
 from mailgw.verdict.explain import explain, to_text
 from mailgw.verdict.policy import Policy, decide
+from tests.fakes import FakeResolver
 from tests.filters.support import NOW, make_transaction
 
 ROUNDS = 7
@@ -79,11 +80,12 @@ def measure_filters(filters: Sequence[Filter], clock: Clock) -> None:
 def main() -> None:
     clock = Clock()
     clock.advance(NOW)
-    filters, weights = catalogue.build(FilterFile(), "filters.toml", str(RULES), clock, ThreadsInline())
+    read = catalogue.read(FilterFile(), "filters.toml", str(RULES))
+    filters = read.make(Settings(), clock, ThreadsInline(), FakeResolver())
     measure_filters(filters, clock)
     print("verdict, 6 pieces of evidence")
-    policy = Policy(weights)
-    evidence = [Evidence(symbol, "something was seen", source="filter") for symbol in list(weights)[:6]]
+    policy = Policy(read.weights)
+    evidence = [Evidence(symbol, "something was seen", source="filter") for symbol in list(read.weights)[:6]]
     verdict = decide(evidence, policy, outbound=False, reference="T1")
     measure("decide", lambda: decide(evidence, policy, outbound=False, reference="T1"))
     measure("explain, as text", lambda: to_text(explain(verdict, Thresholds(), outbound=False)))

@@ -6,7 +6,7 @@ from typing import Any
 
 from twisted.scripts import twistd
 
-from mailgw import composition
+from mailgw.composition import judging
 from mailgw.mail.transaction import Transaction
 from mailgw.mail.verdict import Verdict
 
@@ -24,7 +24,7 @@ class NoJudge:
 
 
 def main() -> None:
-    composition.make_judge = lambda *_: NoJudge()  # type: ignore[assignment,return-value]
+    judging.make_judge = lambda *_: NoJudge()  # type: ignore[assignment,return-value]
     twistd.run()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,47 +10,51 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from mailgw.config.errors import ConfigurationErrors
-from mailgw.config.schema import FilterFile
-from mailgw.filters.catalogue import FILTERS, build
+from mailgw.config.schema import FilterFile, Settings
+from mailgw.filters.base import Filter
+from mailgw.filters.catalogue import FILTERS, Catalogue, read
 from mailgw.filters.header_sanity import HeaderSanitySettings
 from mailgw.operation.threads import ThreadsInline
+from tests.fakes import FakeResolver
 
 RULE = "[[rule]]\nsymbol = 'SITE_A'\nwhere = 'body'\npattern = 'x'\nscore = 2\n"
 
 
 class CatalogueTests(SynchronousTestCase):
-    def build(self, filter_file: FilterFile, rules: str = "", **arguments: Any) -> Any:
+    def read(self, filter_file: FilterFile, rules: str = "", **arguments: Any) -> Catalogue:
         path = self.mktemp()
         Path(path).write_text(rules)
-        return build(filter_file, "filters.toml", path, Clock(), ThreadsInline(), **arguments)
+        return read(filter_file, "filters.toml", path, **arguments)
+
+    def make(self, catalogue: Catalogue) -> Sequence[Filter]:
+        return catalogue.make(Settings(), Clock(), ThreadsInline(), FakeResolver())
 
     def errors(self, filter_file: FilterFile, rules: str = "", **arguments: Any) -> list[str]:
-        error = self.assertRaises(ConfigurationErrors, self.build, filter_file, rules, **arguments)
+        error = self.assertRaises(ConfigurationErrors, self.read, filter_file, rules, **arguments)
         return [f"{e.key}: {e.message}" for e in error.errors]
 
     def test_all_filters_run_when_etc_says_nothing(self) -> None:
-        filters, weights = self.build(FilterFile())
-        self.assertEqual([f.name for f in filters], [entry.name for entry in FILTERS])
-        self.assertEqual((weights["GTUBE"], weights["FILTER_ERROR"]), (10.0, 0.0))
+        catalogue = self.read(FilterFile())
+        self.assertEqual([f.name for f in self.make(catalogue)], [entry.name for entry in FILTERS])
+        self.assertEqual((catalogue.weights["GTUBE"], catalogue.weights["FILTER_ERROR"]), (10.0, 0.0))
 
     def test_no_two_filters_state_the_same_symbol(self) -> None:
         symbols = [symbol for entry in FILTERS for symbol in entry.filter.symbols]
         self.assertEqual(len(symbols), len(set(symbols)))
 
     def test_a_disabled_filter_is_not_made_but_its_symbols_are_known(self) -> None:
-        filters, weights = self.build(
-            FilterFile(filters={"gtube": {"enabled": False}}, scores={"GTUBE": 1.0}), others={}
-        )
-        self.assertNotIn("gtube", [f.name for f in filters])
-        self.assertEqual(weights["GTUBE"], 1.0)
+        catalogue = self.read(FilterFile(filters={"gtube": {"enabled": False}}, scores={"GTUBE": 1.0}), others={})
+        self.assertNotIn("gtube", [f.name for f in self.make(catalogue)])
+        self.assertEqual(catalogue.weights["GTUBE"], 1.0)
 
     def test_settings_come_from_the_section(self) -> None:
-        filters, _ = self.build(FilterFile(filters={"header_sanity": {"hops": 5, "on_error": "defer", "past": 60}}))
+        section = {"hops": 5, "on_error": "defer", "past": 60}
+        filters = self.make(self.read(FilterFile(filters={"header_sanity": section})))
         self.assertEqual(filters[0].settings, HeaderSanitySettings(hops=5, on_error="defer", past=60.0))
 
     def test_scores_of_filters_toml_go_before_those_of_rules_toml(self) -> None:
-        self.assertEqual(self.build(FilterFile(), RULE)[1]["SITE_A"], 2.0)
-        self.assertEqual(self.build(FilterFile(scores={"SITE_A": 3.0}), RULE)[1]["SITE_A"], 3.0)
+        self.assertEqual(self.read(FilterFile(), RULE).weights["SITE_A"], 2.0)
+        self.assertEqual(self.read(FilterFile(scores={"SITE_A": 3.0}), RULE).weights["SITE_A"], 3.0)
 
     def test_every_error_of_both_files(self) -> None:
         filter_file = FilterFile(
@@ -77,5 +82,5 @@ class CatalogueTests(SynchronousTestCase):
         )
 
     def test_without_rules(self) -> None:
-        filters, _ = build(FilterFile(), "filters.toml", "", Clock(), ThreadsInline())
+        filters = self.make(read(FilterFile(), "filters.toml", ""))
         self.assertEqual(len(filters), len(FILTERS))

@@ -28,13 +28,14 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from mailgw.config.schema import FilterFile
+from mailgw.config.schema import FilterFile, Settings
 from mailgw.filters import catalogue
 from mailgw.filters.runner import FilterRunner
 from mailgw.mail.address import Mailbox
 from mailgw.mail.envelope import Recipient
 from mailgw.mail.transaction import Signal, SignalKind
 from mailgw.operation.threads import ThreadsInline
+from tests.fakes import FakeResolver
 from tests.filters.support import NOW, make_transaction
 
 FOLDER = Path(__file__).parent.parent / "evidence"
@@ -87,7 +88,9 @@ class EvidenceTests(SynchronousTestCase):
     def setUp(self) -> None:
         clock = Clock()
         clock.advance(NOW)
-        filters, _ = catalogue.build(FilterFile(), "filters.toml", str(RULES), clock, ThreadsInline())
+        filters = catalogue.read(FilterFile(), "filters.toml", str(RULES)).make(
+            Settings(), clock, ThreadsInline(), FakeResolver()
+        )
         self.runner = FilterRunner(filters, clock)
 
     def check(self, case: Case) -> None:

@@ -1,0 +1,55 @@
+"""The gateway: all its parts, in the order in which they start."""
+
+from __future__ import annotations
+
+import os
+import random
+from typing import Any, TextIO
+
+from mailgw.composition import judging
+from mailgw.composition.etc import load
+from mailgw.composition.inbound import make_inbound
+from mailgw.composition.outbound import make_outbound
+from mailgw.operation import log
+from mailgw.operation.descriptors import Descriptors
+from mailgw.operation.service import GatewayService, Part, nothing, run_as
+from mailgw.operation.threads import Pool
+
+# Python work off the reactor: parsing of large messages, signatures, password hashes. More threads than cores would
+# only wait for each other.
+_CPU_THREADS = 2
+# Deliveries to folders wait for the disk, not for the processor.
+_DISK_THREADS = 8
+
+
+def build(path: str | os.PathLike[str], reactor: Any, entropy: random.Random, stream: TextIO | None) -> GatewayService:
+    """Read the configuration and put the gateway together; nothing runs and nothing is bound yet.
+
+    The log goes to `stream` where the configuration names no file; a daemon has no stream. Raises
+    ConfigurationErrors, TlsError, StartError for a user that is not there, and OSError for a log that cannot be
+    written.
+    """
+    cpu = Pool(reactor, "cpu", _CPU_THREADS)
+    disk = Pool(reactor, "disk", _DISK_THREADS)
+    etc = load(path, reactor, cpu)
+    settings = etc.settings
+    resolver = judging.make_resolver(etc, reactor, entropy)
+    judge = judging.make_judge(etc, resolver, reactor, cpu)
+    outbound = make_outbound(etc, resolver, reactor, disk, entropy)
+    inbound = make_inbound(etc, judge, outbound, reactor, cpu, entropy)
+    parts = (
+        Part("descriptors", Descriptors.of(settings).start, nothing),
+        Part("threads", cpu.start, cpu.stop),
+        Part("disk threads", disk.start, disk.stop),
+        Part("resolver", nothing, resolver.stop),
+        *inbound.parts,
+        *outbound.parts,
+    )
+    return GatewayService(
+        reactor,
+        inbound.bindings,
+        parts,
+        lambda: inbound.sessions.stop(settings.timeouts.shutdown),
+        run_as(settings.user, settings.group),
+        log.observer(settings.log, stream),
+    )

@@ -1,0 +1,117 @@
+"""The ports, and what stands behind them."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from attrs import frozen
+from twisted.internet.interfaces import IReactorTime
+
+from mailgw.composition.etc import Etc
+from mailgw.composition.outbound import Outbound
+from mailgw.config.endpoints import parse_address
+from mailgw.config.schema import Listener, Settings
+from mailgw.mail.identifiers import new_id
+from mailgw.operation import tls
+from mailgw.operation.service import Binding, Part
+from mailgw.operation.threads import Pool
+from mailgw.reception.acceptance import Acceptance, TraceSettings
+from mailgw.reception.credentials import UserFile
+from mailgw.reception.guard import Guard
+from mailgw.reception.history import MemoryHistory
+from mailgw.reception.intake import IntakeSettings
+from mailgw.reception.listener import ListenerFactory
+from mailgw.reception.networks import Networks
+from mailgw.reception.rates import Rates
+from mailgw.reception.session import SessionSettings
+from mailgw.reception.sessions import Sessions
+from mailgw.routing.listing import RecipientCommands
+from mailgw.verdict.judge import Judge
+
+
+@frozen
+class Inbound:
+    """The ports to bind, the sessions behind them, and the parts to start before they open."""
+
+    bindings: tuple[Binding, ...]
+    sessions: Sessions
+    parts: tuple[Part, ...]
+
+
+def make_inbound(
+    etc: Etc, judge: Judge, outbound: Outbound, reactor: Any, cpu: Pool, entropy: random.Random
+) -> Inbound:
+    """Put it together. Raises TlsError."""
+    settings = etc.settings
+    sessions = Sessions(reactor, settings.timeouts.command_under_load)
+    make_id = _Ids(reactor, entropy)
+    guard = Guard(
+        settings.limits, Rates(settings.rates), Networks(settings.own_networks), MemoryHistory(reactor), reactor
+    )
+    intake = IntakeSettings(
+        router=etc.router,
+        store=outbound.store,
+        judge=judge,
+        acceptance=_acceptance(settings, judge, outbound, guard, reactor),
+        limits=settings.limits,
+        timeouts=settings.timeouts,
+        new_id=make_id,
+        postmaster_domain=next(iter(settings.domains), settings.hostname),
+        verifier=outbound.verifier,
+        guard=guard,
+    )
+    authenticator = UserFile(settings.routing.users_file, cpu, reactor)
+    options = tls.server_options(settings.tls)
+
+    def bindings_of(name: str, listener: Listener) -> list[Binding]:
+        session = SessionSettings(
+            settings.hostname,
+            settings.limits,
+            settings.timeouts,
+            options if listener.tls != "none" else None,
+            listener.tls == "implicit",
+            authenticator,
+            guard,
+            listener.greeting_delay,
+            "PIPELINING" not in listener.without,
+        )
+        factory = ListenerFactory(listener, session, intake, sessions, reactor, make_id)
+        return [Binding(name, *parse_address(text), factory) for text in listener.addresses]
+
+    recipients = RecipientCommands(settings, etc.lists, reactor, cpu)
+    return Inbound(
+        tuple(binding for item in settings.listeners.items() for binding in bindings_of(*item)),
+        sessions,
+        (
+            Part("users and aliases", etc.router.start, etc.router.stop),
+            Part("recipients", recipients.start, recipients.stop),
+        ),
+    )
+
+
+def _acceptance(settings: Settings, judge: Judge, outbound: Outbound, guard: Guard, clock: IReactorTime) -> Acceptance:
+    trace = settings.trace
+    return Acceptance(
+        judge,
+        outbound.store,
+        outbound.scheduler.offer,
+        settings.limits,
+        settings.queue,
+        TraceSettings(
+            settings.hostname, trace.authserv_id or settings.hostname, trace.spam_fields, trace.hide_client_address
+        ),
+        guard,
+        clock,
+    )
+
+
+class _Ids:
+    """Makes session and transaction ids."""
+
+    def __init__(self, clock: IReactorTime, entropy: random.Random) -> None:
+        self._clock = clock
+        self._entropy = entropy
+
+    def __call__(self) -> str:
+        return new_id(self._clock.seconds(), self._entropy.randbytes(5))

@@ -1,0 +1,41 @@
+"""Who judges: the resolver, sender authentication, the filters, the policy."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from twisted.internet.interfaces import IReactorTime
+
+from mailgw.composition.etc import Etc
+from mailgw.dns.interface import Resolver
+from mailgw.dns.resolver import DnsResolver
+from mailgw.filters.runner import FilterRunner
+from mailgw.operation.threads import Threads
+from mailgw.senderauth.authenticator import Authenticator
+from mailgw.verdict.judge import Judge
+from mailgw.verdict.policy import Policy
+
+
+def make_judge(etc: Etc, resolver: Resolver, clock: IReactorTime, threads: Threads) -> Judge:
+    """Make the judge: sender authentication, the filters, the policy."""
+    filters = etc.catalogue.make(etc.settings, clock, threads, resolver)
+    return Judge(
+        Authenticator(
+            resolver,
+            threads,
+            etc.settings.hostname,
+            clock,
+            trusted_forwarders=etc.filter_file.dmarc.trusted_forwarders,
+            trusted_sealers=etc.filter_file.dmarc.trusted_sealers,
+        ),
+        FilterRunner(filters, clock),
+        Policy(etc.catalogue.weights, etc.filter_file.thresholds, etc.filter_file.rules),
+        clock,
+        etc.settings.timeouts.check,
+    )
+
+
+def make_resolver(etc: Etc, reactor: Any, entropy: random.Random) -> DnsResolver:
+    """Make the resolver that the configuration asks for."""
+    return DnsResolver(reactor, etc.settings.dns, entropy)

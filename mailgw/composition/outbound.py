@@ -1,0 +1,61 @@
+"""The queue, and what empties it: the scheduler, the agents, the reports."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from mailgw.composition.etc import Etc
+from mailgw.delivery.alias import AliasAgent
+from mailgw.delivery.callahead import CallAhead
+from mailgw.delivery.dsn import ReportWriter
+from mailgw.delivery.maildir import MaildirAgent
+from mailgw.delivery.relay import RelayAgent
+from mailgw.delivery.sessions import Sessions
+from mailgw.dns.interface import Resolver
+from mailgw.operation.service import Part, nothing
+from mailgw.operation.threads import Pool
+from mailgw.queue.agent import DeliveryAgent
+from mailgw.queue.scheduler import Scheduler
+from mailgw.queue.sqlite import SqliteStore
+from mailgw.routing.interface import RecipientVerifier
+
+
+@frozen
+class Outbound:
+    """What reception sees of it, and the parts to start."""
+
+    store: SqliteStore
+    scheduler: Scheduler
+    verifier: RecipientVerifier
+    parts: tuple[Part, ...]
+
+
+def make_outbound(etc: Etc, resolver: Resolver, reactor: Any, disk: Pool, entropy: random.Random) -> Outbound:
+    """Put it together. `disk` are threads that may wait for files."""
+    settings = etc.settings
+    store = SqliteStore(
+        Path(settings.state_directory) / "queue",
+        reactor,
+        inline_size=settings.queue.inline_size,
+        minimum_free=settings.queue.minimum_free,
+        clock=reactor,
+    )
+    maildir = MaildirAgent(settings.maildir, disk, settings.hostname, reactor)
+    hops = Sessions(reactor, resolver, settings.relay, settings.routes, settings.hostname, disk, entropy)
+    relay = RelayAgent(hops, disk)
+    verifier = CallAhead(hops, reactor, settings.timeouts.call_ahead)
+    reporter = ReportWriter(settings.hostname, etc.router, settings.queue, reactor, entropy)
+    agents: dict[str, DeliveryAgent] = {"maildir": maildir, "relay": relay, "alias": AliasAgent()}
+    scheduler = Scheduler(store, agents, reporter, reactor, entropy, settings.queue)
+    parts = (
+        Part("queue", store.open, store.close),
+        Part("folders", nothing, maildir.close),
+        Part("relay", nothing, relay.close),
+        Part("call-ahead", nothing, verifier.stop),
+        Part("scheduler", scheduler.start, lambda: scheduler.stop(settings.timeouts.shutdown)),
+    )
+    return Outbound(store, scheduler, verifier, parts)
