@@ -22,7 +22,7 @@ from twisted.protocols.basic import Int16StringReceiver
 
 Zone = Mapping[str, Mapping[str, Sequence[str]]]
 """Name (without the final dot) -> type -> records. Records are in presentation form (`10 mail.example.test.`;
-names end in a dot); those of type TXT are the bare text, which is cut into strings of 255 octets here."""
+names end in a dot); those of type TXT are the bare text, which is cut into strings of 255 octets here, in UTF-8."""
 
 _TTL = 60
 _MAX_ALIASES = 8
@@ -40,7 +40,7 @@ class World:
     failing: Collection[str] = ()
     """Names that get SERVFAIL."""
     silent: Collection[str] = ()
-    """Names that never get an answer."""
+    """Names that never get an answer, but for types that stand in the zone."""
     authenticated: bool = False
     """Whether answers carry the AD bit."""
 
@@ -52,7 +52,7 @@ class World:
             return response
         question = query.question[0]
         name = _text(question.name)
-        if name in self.silent:
+        if name in self.silent and dns.rdatatype.to_text(question.rdtype) not in self.zone.get(name, {}):
             return None
         if name in self.failing:
             response.set_rcode(dns.rcode.SERVFAIL)
@@ -156,5 +156,10 @@ def _text(name: dns.name.Name) -> str:
 
 
 def _quoted(text: str) -> str:
-    escaped = [text[n : n + 255].replace("\\", "\\\\").replace('"', '\\"') for n in range(0, len(text), 255)]
-    return " ".join(f'"{part}"' for part in escaped or [""])
+    data = text.encode()
+    strings = [data[n : n + 255] for n in range(0, len(data), 255)]
+    return " ".join(f'"{"".join(map(_escaped, string))}"' for string in strings or [b""])
+
+
+def _escaped(octet: int) -> str:
+    return chr(octet) if 0x20 <= octet < 0x7F and octet not in b'"\\' else f"\\{octet:03d}"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -11,14 +9,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mailgw.dns.interface import Answer, DnsFailure, MxRecord, Record, RecordType
 from mailgw.senderauth.spf import Spf
+from tests.conformance.suites import SUITES, scenarios, skip_reason
 
-SUITES = Path(os.environ.get("MAILGW_SUITES", Path(__file__).parents[2] / ".." / "shared" / "suites"))
-FILE = SUITES / "spf" / "rfc7208-tests.yml"
-
-try:
-    import yaml
-except ImportError:
-    yaml = None  # type: ignore[assignment]  # the tests are skipped then
+NAME = "spf/rfc7208-tests.yml"
 
 
 class SuiteResolver:
@@ -79,10 +72,7 @@ def _record(type: str, value: Any) -> Record:
 
 
 class SpfSuiteTests(SynchronousTestCase):
-    if yaml is None:
-        skip = "PyYAML is not installed"
-    elif not FILE.exists():
-        skip = f"the OpenSPF suite is not there: {FILE}"
+    skip = skip_reason(NAME)
 
     def test_suite(self) -> None:
         self.run_suite(late=False)
@@ -93,9 +83,7 @@ class SpfSuiteTests(SynchronousTestCase):
     def run_suite(self, late: bool) -> None:
         total = 0
         wrong = []
-        with FILE.open(encoding="utf-8") as file:
-            scenarios = [scenario for scenario in yaml.safe_load_all(file) if scenario]
-        for scenario in scenarios:
+        for scenario in scenarios(SUITES / NAME):
             resolver = SuiteResolver(scenario["zonedata"])
             resolver.late = late
             for name, case in scenario["tests"].items():

@@ -50,7 +50,7 @@ class AnswerTest(SynchronousTestCase):
         self.assertEqual(strings, [(b"v=spf1 ip4:127.0.0.1 -all",), (b"k" * 255, b"k" * 45)])
 
     def test_text_is_taken_as_it_stands(self) -> None:
-        odd = 'a "b" \\ c; d'
+        odd = 'a "b" \\ c; d\r\n\x00é'
         response = ask(World({"odd.test": {"TXT": [odd]}}), "odd.test", "TXT")
         assert response is not None
         self.assertEqual(response.answer[0][0].strings, (odd.encode(),))
@@ -76,6 +76,11 @@ class AnswerTest(SynchronousTestCase):
 
     def test_failing_name_is_servfail(self) -> None:
         self.assertEqual(self.answer("bad.test", "A", failing={"bad.test"}).rcode(), dns.rcode.SERVFAIL)
+
+    def test_silent_name_answers_for_what_stands_in_the_zone(self) -> None:
+        world = World({"half.test": {"A": ["127.0.0.1"]}}, silent=["half.test"])
+        self.assertIsNotNone(ask(world, "half.test", "A"))
+        self.assertIsNone(ask(world, "half.test", "TXT"))
 
     def test_silent_name_gets_nothing(self) -> None:
         self.assertIsNone(ask(World(ZONE, silent={"mute.test"}), "mute.test", "A"))
