@@ -32,7 +32,12 @@ FILTER_ERROR and is logged with the ids; `on_error = "defer"` answers 451 then. 
 not block (disk and more than a few milliseconds of work go through `threads.run`), and every loop over what came with
 the message has a bound. A filter that awaits nothing costs no Deferred.
 
+What a filter reads of a message's content it takes from its `anatomy`, which is made once for all filters:
+
+       anatomy = await self._anatomies.of(transaction)            # `Services.anatomies`
+       for link in anatomy.links: ...                             # also: parts, texts, body, addresses, urls, hosts
+
 How the pieces lie: `base` what a filter is; `runner` runs them, with `waiting`; `catalogue` makes them from etc;
-`charset`, `mime`, `html`, `text`, `addresses`, `dates` read messages within bounds, for any filter; `rules` reads
-etc/rules.toml for `site_rules`; the rest are the filters.
+`anatomy` takes messages apart, by `mime`, `charset`, `html`, `links`, `domains`, `magic`; `addresses` and `dates` read
+fields, `text` shows; `rules` reads etc/rules.toml for `site_rules`; the rest are the filters.
 """

@@ -16,6 +16,7 @@ from mailgw.config.structure import structure_leniently
 from mailgw.config.text import number_lines, quote_key
 from mailgw.dns.interface import Resolver
 from mailgw.filters import runner
+from mailgw.filters.anatomy import Anatomies
 from mailgw.filters.base import Filter, FilterSettings
 from mailgw.filters.connection import Connection
 from mailgw.filters.gtube import Gtube
@@ -35,6 +36,7 @@ class Services:
     rules: RuleSet
     settings: Settings
     """Of the whole gateway: our names, domains and networks."""
+    anatomies: Anatomies
 
 
 @frozen
@@ -53,7 +55,7 @@ class Entry:
 FILTERS: tuple[Entry, ...] = (
     Entry(HeaderSanity, HeaderSanitySettings, lambda settings, s: HeaderSanity(settings, s.clock)),
     Entry(Connection, FilterSettings, lambda settings, s: Connection(settings)),
-    Entry(SiteRules, FilterSettings, lambda settings, s: SiteRules(settings, s.rules, s.threads)),
+    Entry(SiteRules, FilterSettings, lambda settings, s: SiteRules(settings, s.rules, s.anatomies)),
     Entry(Gtube, FilterSettings, lambda settings, s: Gtube(settings, s.threads)),
 )
 
@@ -70,7 +72,7 @@ class Catalogue:
 
     def make(self, settings: Settings, clock: IReactorTime, threads: Threads, resolver: Resolver) -> tuple[Filter, ...]:
         """Make the filters that are enabled."""
-        services = Services(clock, threads, resolver, self.rules, settings)
+        services = Services(clock, threads, resolver, self.rules, settings, Anatomies(threads))
         return tuple(
             entry.make(self.sections[entry.name], services) for entry in FILTERS if self.sections[entry.name].enabled
         )

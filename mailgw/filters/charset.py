@@ -20,7 +20,8 @@ _CODECS = {alias: codec for alias, codec in aliases.items() if codec in _TEXT_CO
 
 # RFC 2047 2, with the language tag of RFC 2231 5; spaces within, which are wrong, are common.
 _ENCODED_WORD = re.compile(r"=\?([!#-'+\-0-9A-Z^-~]{1,64})(?:\*[^?\s]{0,32})?\?([bBqQ])\?([ !->@-~]*)\?=")
-_NO_BASE64 = re.compile(rb"[^A-Za-z0-9+/]")
+NO_BASE64 = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"))
+"""The octets that are no digits of base64, for `bytes.translate`."""
 
 
 def decode_text(data: bytes, charset: str) -> str:
@@ -71,7 +72,7 @@ def decode_base64(data: bytes) -> bytes:
     try:
         return binascii.a2b_base64(data)
     except binascii.Error:
-        digits = _NO_BASE64.sub(b"", data)
+        digits = data.translate(None, NO_BASE64)
         whole = len(digits) & ~3
         rest = digits[whole:]
         return binascii.a2b_base64(digits[:whole] + (rest.ljust(4, b"=") if len(rest) > 1 else b""))

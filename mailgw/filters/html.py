@@ -9,24 +9,28 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from attrs import frozen
 
 MAX_TAGS = 50_000
 MAX_URL = 2048
+MAX_ANCHORS = 4096
+MAX_SHOWN = 512
+"""Characters of a link's text that are kept."""
 
 # Possessive: where no ">" follows, the match fails after one pass, and the last branch of _MARKUP takes the rest.
 # A quote opens a value only behind "="; anywhere else it is a character of a name (13.2.5.32 to 13.2.5.40).
 _ATTRIBUTES = r"""(?:[^>=]++|=\s*+(?:"[^"]*+"|'[^']*+')?+)*+"""
 _INVISIBLE = r"script|style|template|noframes|iframe"
-_BLOCK = (
-    r"address|article|aside|blockquote|body|br|button|caption|dd|div|dl|dt|fieldset|figure|footer|h[1-6r]|head|header"
-    r"|input|li|main|nav|ol|option|p|pre|section|table|t[dhr]|title|ul"
+_BLOCKS = (
+    "address article aside blockquote body br button caption dd div dl dt fieldset figure footer h1 h2 h3 h4 h5 h6 hr"
+    " head header input li main nav ol option p pre section table td th tr title ul"
 )
+_BLOCK = frozenset(_BLOCKS.split())
 _MARKUP = re.compile(
     r"<(?=[a-z/!?])(?:"
-    rf"(?:/|(?!(?:{_INVISIBLE})[\s/>]))(?:({_BLOCK})(?=[\s/>]){_ATTRIBUTES}>|[a-z][^\s/>]*+({_ATTRIBUTES})>)"
+    rf"(?!(?:{_INVISIBLE})[\s/>])(/?[a-z][^\s/>]*+)({_ATTRIBUTES})>"
     rf"|({_INVISIBLE})(?=[\s/>]){_ATTRIBUTES}>[\s\S]*?(?:</\3(?=[\s/>])[^>]*+>?|\Z)"
     r"|!--(?:-?>|[\s\S]*?(?:-->|\Z))"
     r"|(?:[!?]|/(?![a-z]))[^>]*+(?:>|\Z)"  # a declaration, or what the standard calls a bogus comment
@@ -35,32 +39,68 @@ _MARKUP = re.compile(
     re.IGNORECASE,
 )
 _LINK = re.compile(r"""(?<![^\s"'/])(?:href|src|action)\s*+=\s*+(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""", re.IGNORECASE)
-_URL = re.compile(r"(?:https?|ftp):/|//", re.IGNORECASE)
+# What leads to another host: a scheme with or without its slashes, either kind of them (URL Standard 4.4), or `www.`,
+# of which mail programs make a link.
+_URL = re.compile(r"(?:https?|ftp):|[/\\]{2}|www\.", re.IGNORECASE)
 _URL_NOISE = re.compile(r"[\x00-\x1f]+")
 _LONG_REFERENCE = re.compile(r"&#[0-9A-Fa-fxX]{20,}+;?")
 
 
 @frozen
+class Anchor:
+    """A link to click on: where it leads, and the text (each run of space one space) that a reader sees of it."""
+
+    url: str
+    shown: str
+
+
+@frozen
 class HtmlText:
-    """`text` has a line end where a block ends; `urls` are those of href, src and action, in their order."""
+    """`text` has a line end where a block ends; `anchors` are the links of <a> and `urls` those of any other tag's
+    href, src and action, once each, in their order; `mailto` are the addresses of mailto: links, as written."""
 
     text: str
+    anchors: tuple[Anchor, ...]
     urls: tuple[str, ...]
+    mailto: tuple[str, ...] = ()
 
 
 def read_html(source: str) -> HtmlText:
     """Give the text and the links of an HTML document, of at most MAX_TAGS tags of it."""
-    pieces = _MARKUP.split(source, MAX_TAGS)  # text, then block, attributes, invisible, text, ...
-    text = [pieces[0]]
-    for block, shown in zip(pieces[1::4], pieces[4::4], strict=True):
-        if block:
-            text.append("\n")
-        text.append(shown)
+    pieces = _MARKUP.split(source, MAX_TAGS)  # text, then tag, attributes, invisible, text, ...
     if len(pieces) > 4 * MAX_TAGS:
-        text.pop()  # it was not split
-    linking = dict.fromkeys(attributes for attributes in pieces[2::4] if attributes and "/" in attributes)
-    urls = [url for attributes in linking for url in _links(attributes)]
-    return HtmlText(unescape("".join(text)), tuple(urls))
+        pieces[-1] = ""  # it was not split
+    text = [pieces[0]]
+    others: dict[str, None] = {}
+    anchors: list[tuple[str, int, int]] = []  # attributes; where in `text` the link's text begins and ends
+    opened = ""
+    start = 0
+    for tag, attributes, shown in zip(pieces[1::4], pieces[2::4], pieces[4::4], strict=True):
+        if tag:
+            name = tag.lower()
+            if name in ("a", "/a"):
+                if opened:
+                    anchors.append((opened, start, len(text)))
+                opened, start = (attributes, len(text)) if name == "a" else ("", 0)
+            elif name.removeprefix("/") in _BLOCK:
+                text.append("\n")
+            if attributes and "/" in attributes and name != "a":
+                others[attributes] = None
+        text.append(shown)
+    if opened:
+        anchors.append((opened, start, len(text)))
+    mailto: dict[str, None] = {}
+    found = tuple(
+        Anchor(url, _spaced(text[start:end]))
+        for attributes, start, end in anchors[:MAX_ANCHORS]
+        for url in _links(attributes, mailto)
+    )
+    urls = dict.fromkeys(url for attributes in others for url in _links(attributes, mailto))
+    return HtmlText(unescape("".join(text)), found, tuple(urls), tuple(mailto))
+
+
+def _spaced(pieces: Sequence[str]) -> str:
+    return " ".join(unescape("".join(pieces)[: 4 * MAX_SHOWN]).split())[:MAX_SHOWN]
 
 
 def unescape(text: str) -> str:
@@ -73,9 +113,11 @@ def unescape(text: str) -> str:
         return html.unescape(_LONG_REFERENCE.sub("\ufffd", text))
 
 
-def _links(attributes: str) -> Iterator[str]:
+def _links(attributes: str, mailto: dict[str, None]) -> Iterator[str]:
     for match in _LINK.finditer(attributes):
         value = unescape((match.group(1) or match.group(2) or match.group(3) or "").strip())
         url = _URL_NOISE.sub("", value[:MAX_URL])  # browsers drop line ends and tabs within a URL
         if _URL.match(url):
             yield url
+        elif url[:7].lower() == "mailto:":
+            mailto[url[7:].partition("?")[0]] = None

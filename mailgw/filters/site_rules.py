@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import ClassVar
 
+from mailgw.filters.anatomy import Anatomies, Anatomy
 from mailgw.filters.base import FilterSettings
 from mailgw.filters.charset import decode_value
 from mailgw.filters.rules import PlaceRules, Rule, RuleSet
-from mailgw.filters.text import Text, beginning, is_small, read_text, show
+from mailgw.filters.text import show
 from mailgw.mail.evidence import Evidence
 from mailgw.mail.message import Message
 from mailgw.mail.transaction import Transaction
-from mailgw.operation.threads import Threads
 
 _MAX_VALUE = 64 * 1024
 """Octets of a field that are looked at."""
@@ -22,15 +22,15 @@ class SiteRules:
     """States the symbol of each rule that holds, with what it matched.
 
     A rule holds when it holds for one of the texts of its place: one of the fields of that name, one of the URLs.
-    The message is taken apart only when a rule looks into it, and in a thread when it is large.
+    The message is taken apart only when a rule looks into it.
     """
 
     name: ClassVar[str] = "site_rules"
     symbols: ClassVar[Mapping[str, float]] = {}  # the rules have theirs
 
-    def __init__(self, settings: FilterSettings, rules: RuleSet, threads: Threads) -> None:
+    def __init__(self, settings: FilterSettings, rules: RuleSet, anatomies: Anatomies) -> None:
         self.settings = settings
-        self._threads = threads
+        self._anatomies = anatomies
         places = rules.places
         self._headers = {place[7:]: found for place, found in places.items() if place.startswith("header:")}
         self._inside = {place: places[place] for place in ("body", "url", "attachment") if place in places}
@@ -48,10 +48,7 @@ class SiteRules:
         if self._headers:
             evidence += self._check_header(message)
         if self._inside:
-            if is_small(message):
-                evidence += self._check_inside(message)
-            else:
-                evidence += await self._threads.run(self._check_inside, message)
+            evidence += await self._anatomies.run(transaction, self._check_inside)
         return evidence
 
     def _check_header(self, message: Message) -> Iterator[Evidence]:
@@ -63,9 +60,8 @@ class SiteRules:
         for key, found in values.items():
             yield from _apply(self._headers[key], found)
 
-    def _check_inside(self, message: Message) -> list[Evidence]:
-        text = read_text(beginning(message.content))
-        return [e for place, rules in self._inside.items() for e in _apply(rules, _text_values(place, text))]
+    def _check_inside(self, anatomy: Anatomy) -> list[Evidence]:
+        return [e for place, rules in self._inside.items() for e in _apply(rules, _text_values(place, anatomy))]
 
 
 def _envelope_values(place: str, transaction: Transaction) -> list[bytes]:
@@ -77,10 +73,10 @@ def _envelope_values(place: str, transaction: Transaction) -> list[bytes]:
     return [_encode(transaction.client.helo if place == "helo" else transaction.client.address)]
 
 
-def _text_values(place: str, text: Text) -> list[bytes]:
+def _text_values(place: str, anatomy: Anatomy) -> list[bytes]:
     if place == "body":
-        return [_encode(text.body)]
-    return [_encode(value) for value in (text.urls if place == "url" else text.attachments)]
+        return [_encode(anatomy.body)]
+    return [_encode(value) for value in (anatomy.urls if place == "url" else anatomy.attachments)]
 
 
 def _apply(rules: PlaceRules, values: Iterable[bytes]) -> Iterator[Evidence]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from attrs import define, field, frozen
 
@@ -53,3 +53,5 @@ class Transaction:
     message: Message | None = None
     auth: list[AuthResult] = field(factory=list)
     evidence: list[Evidence] = field(factory=list)
+    work: dict[Any, Any] = field(factory=dict, eq=False, repr=False)
+    """What filters know of the message and share while they run, by the class of it (`filters.anatomy`). Never kept."""

@@ -12,12 +12,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from mailgw.filters.anatomy import Anatomy, dissect
 from mailgw.filters.charset import decode_base64, decode_text, decode_value, decode_words
-from mailgw.filters.html import read_html
+from mailgw.filters.html import Anchor, read_html
+from mailgw.filters.links import MAX_LINKS
 from mailgw.filters.mime import MAX_PARTS, find_parts
-from mailgw.filters.text import MAX_URLS, SCAN_SIZE, read_text, show
+from mailgw.filters.text import SCAN_SIZE, show
+from mailgw.mail.message import BytesContent
 
 MEBIBYTE = 1024 * 1024
+
+
+def read_text(data: bytes) -> Anatomy:
+    return dissect(BytesContent(data))
 
 
 class CharsetTests(SynchronousTestCase):
@@ -106,16 +113,32 @@ class HtmlTests(SynchronousTestCase):
             '<form action="https://d.example/"> <a href="mailto:x@y"><a href="#top"><a data-href="http://no.example">'
             '<a href=" http://e.exa\n\tmple/ "><a title=x>href="http://no.example"</a>'
         )
+        page = read_html(source)
         self.assertEqual(
-            read_html(source).urls,
+            page.anchors,
             (
-                "http://a.example/?x=1&y=2",
-                "//b.example/i.png",
-                "HTTPS://c.example",
-                "https://d.example/",
-                "http://e.example/",
+                Anchor("http://a.example/?x=1&y=2", "x"),
+                Anchor("HTTPS://c.example", ""),
+                Anchor("http://e.example/", ""),
             ),
         )
+        self.assertEqual(page.urls, ("//b.example/i.png", "https://d.example/"))
+        self.assertEqual(page.mailto, ("x@y",))
+
+    def test_the_text_of_a_link(self) -> None:
+        for source, shown in (
+            ("<a href='http://a.example'> see\n <b>this</b>&amp;<br>that </a>!", "see this& that"),
+            ("<A HREF=http://a.example>x</A >y", "x"),
+            ("<a href=http://a.example>x<a name=top>y</a>", "x"),  # a link within a link ends it
+            ("<a href=http://a.example>x<p>y", "x y"),
+            ("<a href=http://a.example><img src=x></a>", ""),
+            ("<a href=http:evil.example>x</a>", "x"),
+            ("<a href=http:\\\\evil.example>x</a>", "x"),
+            ("<a href=www.evil.example>x</a>", "x"),
+            ("<abbr href=http://a.example/>x</abbr>", None),
+        ):
+            anchors = read_html(source).anchors
+            self.assertEqual(anchors[0].shown if anchors else None, shown, source)
 
     @settings(max_examples=300, deadline=None)
     @given(st.text(st.sampled_from("<>/!-?='\"ab &#;0xscript\n"), max_size=200))
@@ -236,7 +259,7 @@ class TextTests(SynchronousTestCase):
 
     def test_urls_are_bounded(self) -> None:
         data = b"\r\n" + b" ".join(b"http://a%d.example/" % n for n in range(5000))
-        self.assertEqual(len(read_text(data).urls), MAX_URLS)
+        self.assertEqual(len(read_text(data).urls), MAX_LINKS)
 
     def test_only_the_beginning_is_read(self) -> None:
         text = read_text(b"\r\n" + b"a" * SCAN_SIZE + b" end")
