@@ -24,18 +24,33 @@ class DnsServer:
     """Answers from a zone as FakeResolver takes it; `FAIL` is SERVFAIL. What is not there is NXDOMAIN, with an SOA.
 
     `change(query, response)` may give another response for a datagram: a message, octets, or None for silence.
-    `largest` is the size in octets from which a datagram is truncated. `asked` lists (name, type, transport).
+    `largest` is the size in octets from which a datagram is truncated. `stream` may give the octets of a TCP answer;
+    the connection is closed behind them. Answers come after `delay` seconds. A TXT record may be a tuple of strings.
+    `asked` lists (name, type, transport), and `ports` where datagrams came from.
     """
 
-    def __init__(self, zone: Zone, *, ttl: int = 300, change: Change | None = None, largest: int = 1232) -> None:
+    def __init__(
+        self,
+        zone: Zone,
+        *,
+        ttl: int = 300,
+        change: Change | None = None,
+        largest: int = 1232,
+        stream: Callable[[bytes], bytes] | None = None,
+        delay: float = 0,
+    ) -> None:
         self.zone = {name.lower().rstrip("."): types for name, types in zone.items()}
         self.ttl = ttl
         self.change = change
         self.largest = largest
         self.authenticated = False
+        self.stream = stream
+        self.delay = delay
         self.asked: list[tuple[str, str, str]] = []
+        self.ports: list[int] = []
         self._ports: list[Any] = []
         self._connections: list[Any] = []
+        self._delayed: list[Any] = []
 
     def start(self, reactor: Any, interface: str = "127.0.0.1") -> str:
         """Listen on a free port, the same for both transports. Gives ADDRESS:PORT."""
@@ -43,8 +58,9 @@ class DnsServer:
 
         class Datagrams(DatagramProtocol):
             def datagramReceived(self, datagram: bytes, addr: Any) -> None:
+                server.ports.append(addr[1])
                 for response in server.answer(datagram, "udp"):
-                    self.transport.write(response, addr)
+                    server.later(reactor, self.transport.write, response, addr)
 
         class Stream(Protocol):
             data = b""
@@ -53,10 +69,14 @@ class DnsServer:
                 server._connections.append(self.transport)
 
             def dataReceived(self, data: bytes) -> None:
+                if server.stream is not None:
+                    self.transport.write(server.stream(data))
+                    self.transport.loseConnection()
+                    return
                 self.data += data
                 while len(self.data) >= 2 and len(self.data) >= (end := 2 + int.from_bytes(self.data[:2])):
                     for response in server.answer(self.data[2:end], "tcp"):
-                        self.transport.write(len(response).to_bytes(2) + response)
+                        server.later(reactor, self.transport.write, len(response).to_bytes(2) + response)
                     self.data = self.data[end:]
 
         tcp = reactor.listenTCP(0, Factory.forProtocol(Stream), interface=interface)
@@ -64,7 +84,16 @@ class DnsServer:
         self._ports = [tcp, reactor.listenUDP(port, Datagrams(), interface=interface)]
         return f"{interface}:{port}"
 
+    def later(self, clock: Any, write: Callable[..., Any], *arguments: Any) -> None:
+        if self.delay:
+            self._delayed.append(clock.callLater(self.delay, write, *arguments))
+        else:
+            write(*arguments)
+
     async def stop(self) -> None:
+        for call in self._delayed:
+            if call.active():
+                call.cancel()
         for connection in self._connections:
             connection.abortConnection()
         await DeferredList([port.stopListening() for port in self._ports if port.stopListening])
@@ -114,10 +143,14 @@ class DnsServer:
         return response
 
 
+def _cut(record: str | bytes) -> list[bytes]:
+    data = record.encode() if isinstance(record, str) else record
+    return [data[n : n + 255] for n in range(0, len(data), 255)] or [b""]
+
+
 def _text(type: str, record: Any) -> str:
     if type == "TXT":
-        data = record.encode() if isinstance(record, str) else record
-        strings = [data[n : n + 255] for n in range(0, len(data), 255)] or [b""]
+        strings = [string.encode() for string in record] if isinstance(record, tuple) else _cut(record)
         return " ".join('"' + "".join(f"\\{octet:03d}" for octet in string) + '"' for string in strings)
     if type == "MX":
         return f"{record[0]} {record[1].rstrip('.')}."

@@ -18,6 +18,7 @@ from mailgw.dns.cache import Cache, Key
 from mailgw.dns.exchange import Exchange, SocketExchange, SpoofSuspected
 from mailgw.dns.interface import Answer, DnsFailure, RecordType
 from mailgw.dns.servers import RESOLV_CONF, Server, choose_servers
+from mailgw.dns.tries import Tries
 from mailgw.dns.wire import (
     MAX_ALIASES,
     Alias,
@@ -29,12 +30,12 @@ from mailgw.dns.wire import (
     read_response,
 )
 
-# Waits for a server before the next one is asked; the last repeats until the deadline.
+# Waits for a server before the next one is asked as well; the last repeats until the deadline.
 TRY_TIMEOUTS = (1.0, 2.0, 4.0)
 # A server that was silent is asked after the others for so long.
 DEMOTION = 30.0
-# Questions on the wire at once: each holds a socket.
-MAX_SOCKETS = 256
+# Tries on the wire at once: each holds a socket.
+MAX_SOCKETS = 512
 
 
 class DnsResolver:
@@ -153,53 +154,63 @@ class DnsResolver:
         """Ask one server after the other until one answers.
 
         When one says that it cannot, the question fails at the end of the round. When all are silent they are asked
-        again, with more time; the deadline of the question ends this.
+        again, with more time; the deadline of the question ends this. Who was only slow is heard until then.
         """
         now = self._clock.seconds()
         servers = sorted(self.servers, key=lambda server: self._silent_until.get(server, 0) > now)
         failures: list[str] = []
+        tries: Tries[Answer | Alias] = Tries(self._clock)
         attempt = 0
-        while not failures:
-            wait = TRY_TIMEOUTS[min(attempt, len(TRY_TIMEOUTS) - 1)]
-            attempt += 1
-            for server in servers:
-                try:
-                    answer = await self._ask_server(server, name, type, wait, hops)
-                except TimeoutError:
-                    self._silent_until[server] = self._clock.seconds() + DEMOTION
-                except ServerFailure as failure:
-                    failures.append(f"{server}: {failure}")
-                else:
-                    self._silent_until.pop(server, None)
-                    return answer
+        try:
+            while not failures:
+                wait = TRY_TIMEOUTS[min(attempt, len(TRY_TIMEOUTS) - 1)]
+                attempt += 1
+                for server in servers:
+                    outcome = await tries.start(self._ask_server(server, name, type, hops), wait)
+                    if outcome is None:
+                        self._silent_until[server] = self._clock.seconds() + DEMOTION
+                    elif isinstance(outcome, ServerFailure):
+                        failures.append(str(outcome))
+                    else:
+                        return outcome
+        finally:
+            tries.cancel()
         raise DnsFailure(f"{type} {name.to_text(omit_final_dot=True)}: {'; '.join(failures)}")
 
-    async def _ask_server(
-        self, server: Server, name: dns.name.Name, type: RecordType, wait: float, hops: int
-    ) -> Answer | Alias:
-        """Ask one server: with EDNS where it knows that, over TCP where the answer is larger than a datagram."""
-        for edns in (True, False):
-            response = await self._exchange_once(server, name, type, wait, edns)
-            try:
-                return read_response(response, type, trusted=server.trusted, hops=hops)
-            except NoExtensions as cause:
-                if not edns:
-                    raise ServerFailure(str(cause)) from None
-        raise ServerFailure("it refuses the question")
+    async def _ask_server(self, server: Server, name: dns.name.Name, type: RecordType, hops: int) -> Answer | Alias:
+        """Ask one server: with EDNS where it knows that, over TCP where the answer is larger than a datagram.
+
+        Raises ServerFailure, which names the server, TimeoutError, and DnsFailure for too many CNAMEs.
+        """
+        try:
+            for edns in (True, False):
+                response = await self._exchange_once(server, name, type, edns)
+                try:
+                    answer = read_response(response, type, trusted=server.trusted, hops=hops)
+                except NoExtensions:
+                    continue
+                self._silent_until.pop(server, None)
+                return answer
+            raise ServerFailure("it refuses the question")
+        except ServerFailure as failure:
+            raise ServerFailure(f"{server}: {failure}") from None
 
     async def _exchange_once(
-        self, server: Server, name: dns.name.Name, type: RecordType, wait: float, edns: bool
+        self, server: Server, name: dns.name.Name, type: RecordType, edns: bool
     ) -> dns.message.Message:
         await self._slots.acquire()
         try:
             query = encode_query(name, type, self._random.getrandbits(16), edns=edns)
             try:
-                response = await self._exchange.ask(server, query, wait, stream=False)
+                response = await self._exchange.ask(server, query, self._timeout, stream=False)
             except SpoofSuspected as cause:
                 self.log.warn("{server}: {cause}", event="dns_spoof_suspected", server=str(server), cause=str(cause))
             else:
                 if not is_truncated(response):
                     return response
-            return await self._exchange.ask(server, query, wait, stream=True)
+            response = await self._exchange.ask(server, query, self._timeout, stream=True)
+            if is_truncated(response):  # RFC 2181 9: what is cut short is no answer
+                raise ServerFailure("its answer is cut short over TCP too")
+            return response
         finally:
             self._slots.release()

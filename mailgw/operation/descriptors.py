@@ -10,8 +10,8 @@ from twisted.logger import Logger
 
 from mailgw.config.schema import Settings
 
-_OTHERS = 200
-"""Ports, databases, logs, DNS, libraries."""
+_OTHERS = 700
+"""Up to 512 for DNS; ports, databases, logs, libraries."""
 
 
 @frozen

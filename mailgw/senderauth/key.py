@@ -82,6 +82,8 @@ def _load(data: bytes, algorithm: str) -> RSAPublicKey | Ed25519PublicKey:
     bits = public.key_size
     if bits < MIN_BITS:
         raise SignatureProblem("policy", f"the key has {bits} bits, fewer than {MIN_BITS} (RFC 8301)")
-    if bits > MAX_BITS or public.public_numbers().e.bit_length() > MAX_EXPONENT_BITS:
-        raise SignatureProblem("policy", f"the key has {bits} bits, more than {MAX_BITS}, or a very large exponent")
+    if bits > MAX_BITS:
+        raise SignatureProblem("policy", f"the key has {bits} bits, more than {MAX_BITS}")
+    if public.public_numbers().e.bit_length() > MAX_EXPONENT_BITS:
+        raise SignatureProblem("policy", "the key has a very large exponent")
     return public

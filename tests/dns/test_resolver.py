@@ -40,6 +40,9 @@ class FakeExchange:
         self.silent: set[str] = set()
         self.refusing: set[str] = set()
         self.spoofed: set[str] = set()
+        self.slow: dict[str, float] = {}
+        """Seconds that a server takes for each answer."""
+        self.cut_streams = False
         self.asked: list[tuple[str, str, bool]] = []
         self.queries: list[dns.message.Message] = []
 
@@ -53,17 +56,25 @@ class FakeExchange:
         wires = []
         if server.address not in self.silent:
             wires = list(self.servers[server.address].answer(query.wire, "tcp" if stream else "udp"))
-        if not wires:
-            silence: Deferred[None] = Deferred()
-            call = self.clock.callLater(wait, silence.errback, TimeoutError())
-            try:
-                await silence
-            finally:
-                if call.active():
-                    call.cancel()
+        delay = self.slow.get(server.address, 0)
+        if not wires or delay > wait:
+            await self.sleep(wait, TimeoutError())
+        elif delay:
+            await self.sleep(delay)
         response = decode_response(wires[0], query)
         assert response is not None
+        if stream and self.cut_streams:
+            response.flags |= dns.flags.TC
         return response
+
+    async def sleep(self, seconds: float, end: Exception | None = None) -> None:
+        waiting: Deferred[None] = Deferred()
+        call = self.clock.callLater(seconds, waiting.errback if end else waiting.callback, end)
+        try:
+            await waiting
+        finally:
+            if call.active():
+                call.cancel()
 
     async def stop(self) -> None:
         pass
@@ -174,6 +185,43 @@ class ResolverTests(SynchronousTestCase):
         self.clock.advance(30)
         self.answer("example.org", "MX")
         self.assertEqual(self.exchange.asked[-1][0], "127.0.0.1")
+
+    def test_slow_server_is_heard_while_the_next_is_asked(self) -> None:
+        self.exchange.slow["127.0.0.1"] = 1.5
+        self.exchange.silent.add("192.0.2.53")
+        asking = self.ask("example.org")
+        self.clock.pump([0.25] * 5)
+        self.assertNoResult(asking)
+        self.clock.advance(0.25)
+        self.assertEqual(self.successResultOf(asking).records, ("192.0.2.1",))
+        self.assertEqual([s for s, _, _ in self.exchange.asked], ["127.0.0.1", "192.0.2.53"])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.answer("example.org")
+        self.assertEqual(len(self.exchange.asked), 2)
+
+    def test_a_servers_late_refusal_counts(self) -> None:
+        """Recursive servers say SERVFAIL when they have given up, which takes them longer than our first wait."""
+        self.exchange.slow["127.0.0.1"] = self.exchange.slow["192.0.2.53"] = 2.5
+        asking = self.ask("broken.example")
+        self.clock.pump([0.5] * 8)
+        self.assertIn("SERVFAIL", str(self.failureResultOf(asking, DnsFailure).value))
+
+    def test_tries_of_a_question_are_bounded(self) -> None:
+        self.exchange.silent.update(self.exchange.servers)
+        asking = self.ask("example.org")
+        most = 0
+        for _ in range(39):
+            self.clock.advance(0.25)
+            most = max(most, len(self.clock.getDelayedCalls()))
+        self.clock.advance(0.25)
+        self.failureResultOf(asking, DnsFailure)
+        self.assertEqual(most, 5)  # three tries, the wait for the next, the deadline
+
+    def test_answer_that_is_cut_short_over_tcp_is_none(self) -> None:
+        """RFC 2181 9."""
+        self.exchange.cut_streams = True
+        failure = self.failureResultOf(self.ask("large.example", "TXT"), DnsFailure)
+        self.assertIn("cut short", str(failure.value))
 
     def test_no_server_is_there(self) -> None:
         self.exchange.refusing.update(self.exchange.servers)

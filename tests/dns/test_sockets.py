@@ -51,6 +51,21 @@ class SocketTests(TestCase):
         self.assertEqual((await resolver.lookup("large.example", "TXT")).records, (b"x" * 3000,))
         self.assertEqual([transport for _, _, transport in server.asked], ["udp", "tcp"])
 
+    async def test_each_question_comes_from_a_port_of_its_own(self) -> None:
+        """RFC 5452 9.2: who does not see the question has to guess its port too."""
+        server = DnsServer(ZONE)
+        resolver = self.make(self.start(server))
+        for n in range(20):
+            await resolver.lookup(f"n{n}.example", "A")
+        self.assertGreater(len(set(server.ports)), 10)
+
+    async def test_streams_that_end_early_or_lie_about_their_length(self) -> None:
+        for octets in (b"", b"\x00", b"\x00\x00", b"\x02\x00\xff", b"\xff\xff" + b"x" * 40, b"\x00\x0c" + b"\xff" * 12):
+            server = DnsServer(ZONE, stream=lambda _, octets=octets: octets)
+            resolver = self.make(self.start(server), timeout=2.0)
+            with self.assertRaises(DnsFailure):
+                await resolver.lookup("large.example", "TXT")
+
     async def test_wrong_ids_are_passed_over(self) -> None:
         def twist(query: dns.message.Message, response: dns.message.Message) -> dns.message.Message:
             if len(server.asked) == 1:
