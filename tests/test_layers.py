@@ -18,13 +18,14 @@ ALLOWED = {
     "dns": {"mail", "config"},
     "config": {"mail"},
     "queue": {"mail", "config", "operation"},
+    "state": {"mail", "operation"},
     "routing": {"mail", "config", "queue", "operation"},
-    "senderauth": {"mail", "dns", "operation"},
-    "filters": {"mail", "config", "dns", "operation"},
-    "verdict": {"mail", "config", "filters", "senderauth"},
+    "senderauth": {"mail", "dns", "operation", "state"},
+    "filters": {"mail", "config", "dns", "operation", "state"},
+    "verdict": {"mail", "config", "filters", "senderauth", "state"},
     "operation": {"mail", "config"},
     "reception": {"mail", "smtp", "senderauth", "verdict", "routing", "queue", "config", "operation"},
-    "delivery": {"mail", "smtp", "queue", "dns", "routing", "config", "operation"},
+    "delivery": {"mail", "smtp", "queue", "dns", "routing", "config", "operation", "state"},
 }
 WITHOUT_TWISTED = ("mail", "smtp", "config")
 # Blocking DNS; and the one global reactor, which only the composition root and the command line may name.
