@@ -99,7 +99,11 @@ def _acceptance(settings: Settings, judge: Judge, outbound: Outbound, guard: Gua
         settings.limits,
         settings.queue,
         TraceSettings(
-            settings.hostname, trace.authserv_id or settings.hostname, trace.spam_fields, trace.hide_client_address
+            settings.hostname,
+            trace.authserv_id or settings.hostname,
+            trace.spam_fields,
+            trace.hide_client_address,
+            trace.received_spf,
         ),
         guard,
         clock,

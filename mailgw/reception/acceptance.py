@@ -20,6 +20,7 @@ from mailgw.reception import trace
 from mailgw.reception.fanout import deliveries
 from mailgw.reception.guard import Guard
 from mailgw.routing.interface import Routed
+from mailgw.senderauth.received_spf import received_spf
 from mailgw.senderauth.results import authentication_results, forged
 from mailgw.verdict.judge import Early, Judge
 
@@ -32,6 +33,7 @@ class TraceSettings:
     authserv_id: str
     spam_fields: bool
     hide_client_address: bool = False
+    received_spf: bool = False
 
 
 class Acceptance:
@@ -129,6 +131,8 @@ class Acceptance:
         if transaction.client.identity:
             return evolve(message, prefix=prefix, cuts=trace.cuts(message, trace.RETURN_PATH))
         results = authentication_results(self._trace.authserv_id, transaction.auth)
+        if settings.received_spf:
+            results += received_spf(transaction.auth, transaction.client, settings.hostname)
         spam = trace.spam_fields(verdict) if self._trace.spam_fields else b""
         # RFC 8601 5: a field that claims to be ours and is not would be believed by every reader behind us. The same
         # goes for the X-Spam fields.

@@ -12,28 +12,22 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from mailgw.dns.interface import Resolver
-from mailgw.mail.address import AddressError, Mailbox, ascii_domain
+from mailgw.mail.address import Mailbox, ascii_domain
 from mailgw.mail.evidence import AuthResult, Evidence
 from mailgw.mail.message import Message
 from mailgw.mail.transaction import Client
 from mailgw.operation.threads import Threads
-from mailgw.senderauth import arc_findings, dmarc_findings, helo
+from mailgw.senderauth import arc_findings, dmarc_findings, helo, spf_findings
 from mailgw.senderauth.arc import Arc, ArcResult, trusted_seal
 from mailgw.senderauth.author import AuthorError, author_domains
 from mailgw.senderauth.dkim import Dkim, DkimResult
 from mailgw.senderauth.dmarc import Dmarc, DmarcResult
+from mailgw.senderauth.gather import gather
 from mailgw.senderauth.iprev import IprevResult, iprev
 from mailgw.senderauth.spf import Spf, SpfResult
 
 SYMBOLS: Mapping[str, float] = {
-    "SPF_PASS": -0.2,
-    "SPF_FAIL": 1.0,
-    "SPF_SOFTFAIL": 0.3,
-    "SPF_NEUTRAL": 0.0,
-    "SPF_NONE": 0.0,
-    "SPF_PERMERROR": 0.0,
-    "SPF_TEMPERROR": 0.0,
-    "SPF_PLUS_ALL": 3.0,
+    **spf_findings.SYMBOLS,
     "DKIM_VALID": -0.2,
     "DKIM_INVALID": 0.5,
     "DKIM_UNACCEPTABLE": 0.0,
@@ -111,14 +105,26 @@ class Authenticator:
         self._trusted_sealers = tuple(trusted_sealers)
 
     async def spf(self, client: Client, reverse_path: Mailbox | None) -> Findings:
-        """Check the MAIL FROM identity, or that of HELO for the null reverse-path (RFC 7208 2.4)."""
+        """Check the identities of MAIL FROM and HELO, at once (RFC 7208 2.3, 2.4). For the null reverse-path they are
+        the same, and there is one result."""
         if reverse_path is None:
-            local_part, domain = "postmaster", client.helo
-        else:
-            local_part, domain = reverse_path.local_part or "postmaster", reverse_path.domain
+            result = await self._check_spf(client, "postmaster", client.helo)
+            return Findings((spf_findings.auth_result(client, None, result),), spf_findings.evidence(client, result))
+        result, of_helo = await gather(
+            (
+                self._check_spf(client, reverse_path.local_part or "postmaster", reverse_path.domain),
+                self._check_spf(client, "postmaster", client.helo),
+            )
+        )
+        auth, evidence = spf_findings.of_helo(client, of_helo)
+        return Findings(
+            (spf_findings.auth_result(client, reverse_path, result), *auth),
+            (*spf_findings.evidence(client, result), *evidence),
+        )
+
+    async def _check_spf(self, client: Client, local_part: str, domain: str) -> SpfResult:
         check = self._spf.check(client.address, local_part, domain, client.helo)
-        result = await self._limited("spf", check, SpfResult("temperror", domain, reason="it took too long"))
-        return _spf_findings(client, reverse_path, result)
+        return await self._limited("spf", check, SpfResult("temperror", domain, reason="it took too long"))
 
     async def dkim(self, message: Message) -> Findings:
         """Verify the message's signatures."""
@@ -189,30 +195,6 @@ class Authenticator:
         except Exception:
             self.log.failure("{method} could not be checked", event="senderauth_error", method=method)
         return otherwise
-
-
-def _spf_findings(client: Client, reverse_path: Mailbox | None, result: SpfResult) -> Findings:
-    identity = ("smtp.mailfrom", _ascii_address(reverse_path)) if reverse_path else ("smtp.helo", client.helo)
-    detail = {
-        "pass": f"{result.domain} allows {client.address} ({result.mechanism})",
-        "fail": f"{result.domain} forbids {client.address} ({result.mechanism or 'no term matches'})",
-        "softfail": f"{result.domain} does not know {client.address} ({result.mechanism})",
-        "neutral": f"{result.domain} says nothing about {client.address}",
-        "none": f"{result.domain} has no SPF record",
-    }.get(result.result, f"{result.domain}: {result.reason}")
-    evidence = [Evidence(f"SPF_{result.result.upper()}", result.reason or detail, source="spf")]
-    if result.result == "pass" and result.mechanism.lower().lstrip("+") == "all":
-        evidence.append(Evidence("SPF_PLUS_ALL", f"{result.domain} allows every address", source="spf"))
-    return Findings((AuthResult("spf", result.result, (identity,), result.reason),), tuple(evidence))
-
-
-def _ascii_address(mailbox: Mailbox) -> str:
-    """The address for a field in ASCII; only its domain when the local part is not (RFC 8601 2.7.2 allows it)."""
-    try:
-        domain = mailbox.ascii_domain
-    except AddressError:
-        domain = mailbox.domain
-    return str(Mailbox(mailbox.local_part, domain)) if mailbox.local_part.isascii() else domain
 
 
 def _dkim_findings(results: tuple[DkimResult, ...]) -> Findings:

@@ -252,8 +252,11 @@ class _Query(spf.query):
         """Expand macros. A domain beyond 253 characters loses labels from the left (RFC 7208 7.3)."""
         if len(s) > MAX_DOMAIN_SPEC:
             raise spf.PermError("the text is too long", s[:40])
-        expanded: str = super().expand(s, stripdot)
-        while stripdot and len(expanded) > 253 and "." in expanded:
+        if not stripdot:
+            # An explanation, which is no domain: pyspf would cut a long one like one, so it gets a word at a time.
+            return " ".join(super(_Query, self).expand(word, False) for word in s.split(" "))
+        expanded: str = super().expand(s)
+        while len(expanded) > 253 and "." in expanded:
             expanded = expanded.partition(".")[2]
         return expanded
 

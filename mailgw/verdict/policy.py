@@ -19,10 +19,12 @@ PRECEDENCE: tuple[Action, ...] = ("reject", "discard", "defer", "spam", "inbox")
 NO_WEIGHT = "(no weight is set for this symbol)"
 _MAX_DETAIL = 1000
 
-# Refusals that say more than others, by the symbol whose hard rule decided. RFC 9989 7.2: a legitimate sender must see
-# that it is DMARC, and a spammer learns only what the domain has published. X.7.26 is from RFC 7372 3.4.
+# Refusals that say more than others, by the symbol whose hard rule decided. RFC 9989 7.2 and RFC 7208 8.4: a legitimate
+# sender must see that it is DMARC or SPF, and a spammer learns only what the domain has published. The status codes are
+# from RFC 7372 3.2 and 3.4.
 _DMARC = Reply(550, "5.7.26", ("Message refused by the DMARC policy of its From domain",))
-_REFUSALS: Mapping[str, Reply] = {"DMARC_FAIL_REJECT": _DMARC, "DMARC_FAIL_QUARANTINE": _DMARC}
+_SPF = Reply(550, "5.7.23", ("Message refused: the sender's domain does not allow this client (SPF)",))
+_REFUSALS: Mapping[str, Reply] = {"DMARC_FAIL_REJECT": _DMARC, "DMARC_FAIL_QUARANTINE": _DMARC, "SPF_FAIL": _SPF}
 
 
 @frozen
@@ -88,9 +90,9 @@ def find_outcome(lines: Sequence[VerdictLine], score: float, thresholds: Thresho
 
 
 def make_reply(action: Action, reference: str, rule: str = "") -> Reply | None:
-    """Give what the client is told, or None when it gets its 250. But for DMARC (`rule` is the symbol whose hard rule
-    decided), it never says which check it was: that would teach a spammer; the reference leads the postmaster to
-    every line (features 4.11)."""
+    """Give what the client is told, or None when it gets its 250. But for DMARC and SPF (`rule` is the symbol whose
+    hard rule decided), it never says which check it was: that would teach a spammer; the reference leads the
+    postmaster to every line (features 4.11)."""
     suffix = f" (ref {reference})" if reference else ""
     if action == "reject" and rule in _REFUSALS:
         refusal = _REFUSALS[rule]

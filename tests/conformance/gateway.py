@@ -35,6 +35,9 @@ counts = "connections"
 
 [rates.messages]
 limit = 0
+
+[trace]
+received_spf = true
 """
 FILTERS = "[thresholds]\nspam = 1000.0\nreject = 1000.0\n"
 AT_ONCE = 8
@@ -74,6 +77,8 @@ class Outcome:
 
     results: tuple[Result, ...] = ()
     refused: str = ""
+    received_spf: tuple[str, ...] = ()
+    """The results in Received-SPF fields."""
 
     def of(self, method: str, **properties: str) -> list[Result]:
         """Give the results of a method that have a property with each of these names (`smtp_helo` for smtp.helo)."""
@@ -115,7 +120,10 @@ class SuiteTestCase(GatewayTestCase):
         (path,) = new.glob(f"*{accepted[1]}*")
         content = path.read_bytes()
         path.unlink()
-        return Outcome(results_of(content))
+        return Outcome(
+            results_of(content),
+            received_spf=tuple(result.decode() for result in re.findall(rb"(?m)^Received-SPF: (\w+)", content)),
+        )
 
 
 def send(port: int, letter: Letter) -> str:

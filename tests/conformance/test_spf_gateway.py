@@ -99,4 +99,7 @@ class SpfGatewayTests(SuiteTestCase):
             return "" if "none" in expected and outcome.refused.startswith("501") else outcome.refused
         found = outcome.of("spf", **{f"smtp_{identity}": ""})
         results = [result.result for result in found]
+        # The two fields say the same (RFC 7208 9.1 and 9.2).
+        if outcome.received_spf != tuple(result.result for result in outcome.of("spf")):
+            return f"{outcome.results} is not {outcome.received_spf}"
         return "" if len(results) == 1 and results[0] in expected else f"{outcome.results} is not {expected}"

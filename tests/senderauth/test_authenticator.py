@@ -49,14 +49,62 @@ class SpfTests(AuthenticatorCase):
         client = Client("S", "mx", address, helo=helo)
         return self.successResultOf(Deferred.fromCoroutine(self.authenticator.spf(client, reverse_path)))
 
-    def test_mail_from(self) -> None:
+    def test_mail_from_and_helo(self) -> None:
+        """RFC 7208 2.3 and 2.4: both, the one that DMARC takes first."""
         findings = self.spf(ANN)
-        (result,) = findings.auth
-        self.assertEqual((result.method, result.result), ("spf", "pass"))
-        self.assertEqual(result.properties, (("smtp.mailfrom", "ann@example.org"),))
+        self.assertEqual([(r.method, r.result) for r in findings.auth], [("spf", "pass"), ("spf", "pass")])
+        self.assertEqual(
+            [r.properties for r in findings.auth],
+            [(("smtp.mailfrom", "ann@example.org"),), (("smtp.helo", "mx.example.org"),)],
+        )
         (evidence,) = findings.evidence
         self.assertEqual(evidence.symbol, "SPF_PASS")
         self.assertEqual(evidence.detail, "example.org allows 192.0.2.1 (ip4:192.0.2.1)")
+
+    def test_helo_without_a_record_says_nothing(self) -> None:
+        for helo in ("absent.example", "[192.0.2.1]", "localhost", "not a name"):
+            self.assertEqual(len(self.spf(ANN, helo=helo).auth), 1, helo)
+
+    def test_helo_that_its_owner_forbids(self) -> None:
+        findings = self.spf(Mailbox("ann", "open.example"), "192.0.2.9")
+        self.assertEqual([r.result for r in findings.auth], ["pass", "fail"])
+        self.assertEqual(self.symbols(findings), ["SPF_PASS", "SPF_PLUS_ALL", "SPF_HELO_FAIL"])
+        self.assertEqual(findings.evidence[-1].detail, "HELO: mx.example.org forbids 192.0.2.9 (-all)")
+        self.resolver.set("soft.example", {"TXT": ["v=spf1 ~all"]})
+        self.assertEqual(self.symbols(self.spf(ANN, helo="soft.example")), ["SPF_PASS", "SPF_HELO_SOFTFAIL"])
+
+    def test_helo_that_dns_does_not_tell(self) -> None:
+        findings = self.spf(ANN, helo="broken.example")
+        self.assertEqual([r.result for r in findings.auth], ["pass", "temperror"])
+        self.assertEqual(self.symbols(findings), ["SPF_PASS"])
+
+    def test_helo_does_not_count_for_dmarc_beside_mail_from(self) -> None:
+        """RFC 9989 3.2.4."""
+        self.resolver.set("_dmarc.mx.example.org", {"TXT": ["v=DMARC1; p=reject"]})
+        message = Message.from_bytes(b"From: a@mx.example.org\r\n\r\n")
+        auth = self.spf(Mailbox("ann", "open.example")).auth
+        check = self.authenticator.dmarc(message, auth)
+        self.assertEqual(self.successResultOf(Deferred.fromCoroutine(check)).auth[0].result, "fail")
+
+    def test_explanation_of_the_domain_is_in_the_evidence(self) -> None:
+        """RFC 7208 6.2 and 8.4: as the words of the domain, bounded, without what could end a line."""
+        self.resolver.set("why.example", {"TXT": ["v=spf1 -all exp=exp.why.example"]})
+        self.resolver.set("exp.why.example", {"TXT": ["%{i} is not\r\nours " + "x" * 400]})
+        detail = self.spf(Mailbox("ann", "why.example")).evidence[0].detail
+        self.assertTrue(detail.startswith('why.example forbids 192.0.2.1 (-all); why.example explains: "192.0.2.1 is '))
+        self.assertTrue(detail.isprintable())
+        self.assertLess(len(detail), 400)
+
+    def test_records_that_allow_nearly_everybody(self) -> None:
+        for record, symbols in (
+            ("v=spf1 ip4:0.0.0.0/0 -all", ["SPF_PASS", "SPF_PLUS_ALL"]),
+            ("v=spf1 ip4:128.0.0.0/1 ip4:0.0.0.0/1 -all", ["SPF_PASS", "SPF_PLUS_ALL"]),
+            ("v=spf1 all", ["SPF_PASS", "SPF_PLUS_ALL"]),
+            ("v=spf1 ip4:192.0.0.0/8 -all", ["SPF_PASS"]),
+            ("v=spf1 ?all", ["SPF_NEUTRAL"]),
+        ):
+            self.resolver.set("wide.example", {"TXT": [record]})
+            self.assertEqual(self.symbols(self.spf(Mailbox("ann", "wide.example"))), symbols, record)
 
     def test_null_reverse_path_is_checked_by_helo(self) -> None:
         (result,) = self.spf(None).auth
@@ -72,12 +120,13 @@ class SpfTests(AuthenticatorCase):
             ("wrong.example", ["SPF_PERMERROR"]),
             ("broken.example", ["SPF_TEMPERROR"]),
         ):
-            self.assertEqual(self.symbols(self.spf(Mailbox("ann", domain), "192.0.2.9")), symbols, domain)
+            findings = self.spf(Mailbox("ann", domain), "192.0.2.9", helo="absent.example")
+            self.assertEqual(self.symbols(findings), symbols, domain)
 
     def test_internationalised_address(self) -> None:
-        (result,) = self.spf(Mailbox("jürgen", "bücher.example")).auth
+        result = self.spf(Mailbox("jürgen", "bücher.example")).auth[0]
         self.assertEqual(result.properties, (("smtp.mailfrom", "xn--bcher-kva.example"),))
-        (result,) = self.spf(Mailbox("ann", "bücher.example")).auth
+        result = self.spf(Mailbox("ann", "bücher.example")).auth[0]
         self.assertEqual(result.properties, (("smtp.mailfrom", "ann@xn--bcher-kva.example"),))
 
     def test_dns_that_never_answers_is_a_temperror_in_time(self) -> None:
@@ -91,7 +140,7 @@ class SpfTests(AuthenticatorCase):
     def test_unexpected_errors_are_temperrors(self) -> None:
         findings = self.spf(ANN, address="no address")
         self.assertEqual(self.symbols(findings), ["SPF_TEMPERROR"])
-        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 2)
 
     def test_giving_up(self) -> None:
         self.resolver.silent = True

@@ -25,7 +25,7 @@ from tests.fakes import FAIL, reverse_name
 from tests.senderauth.sealing import seal
 from tests.senderauth.signing import CONTENT, rsa_record, rsa_record_of, sign
 
-CLIENT = Client("S", "mx", "192.0.2.1", helo="mx.example.org")
+CLIENT = Client("S", "mx", "192.0.2.1", helo="[192.0.2.1]")
 PASS = "v=spf1 ip4:192.0.2.1 -all"
 LONG = 64_000
 

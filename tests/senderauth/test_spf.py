@@ -8,7 +8,7 @@ import spf
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from mailgw.senderauth.spf import MAX_RUNS, Spf, SpfResult
+from mailgw.senderauth.spf import MAX_EXPLANATION, MAX_RUNS, Spf, SpfResult
 from tests.fakes import FAIL, FakeResolver, Zone
 
 
@@ -162,6 +162,16 @@ class SpfTests(SynchronousTestCase):
         self.assertEqual(self.check(zone, "192.0.2.9").explanation, "192.0.2.9 is not ours,?? see example.org")
         self.assertEqual(self.check(zone).result, "pass")
         self.assertEqual(self.resolver.asked, [("example.org", "TXT")])
+
+    def test_long_explanation_keeps_its_beginning(self) -> None:
+        """pyspf takes a text of more than 253 characters for a domain, and cuts it before its first dot."""
+        zone: Zone = {
+            "example.org": {"TXT": ["v=spf1 -all exp=why.example.org"]},
+            "why.example.org": {"TXT": ["%{i} is not ours. " + "Please see our page. " * 12]},
+        }
+        explanation = self.check(zone, "192.0.2.9").explanation
+        self.assertTrue(explanation.startswith("192.0.2.9 is not ours. Please"), explanation)
+        self.assertEqual(len(explanation), MAX_EXPLANATION)
 
     def test_error_within_pyspf_is_a_permerror(self) -> None:
         def broken(*_: object) -> None:

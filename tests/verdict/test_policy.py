@@ -113,6 +113,14 @@ class RuleTests(SynchronousTestCase):
         assert reply is not None
         self.assertEqual((reply.code, reply.status), (451, "4.7.1"))
 
+    def test_refusals_by_what_a_domain_has_published_say_so(self) -> None:
+        """RFC 7208 8.4, RFC 9989 7.2, RFC 7372 3.2 and 3.4."""
+        for symbol, status in (("SPF_FAIL", "5.7.23"), ("DMARC_FAIL_REJECT", "5.7.26")):
+            reply = self.decide(symbol, **{symbol: "reject"}).reply
+            assert reply is not None
+            self.assertEqual((reply.code, reply.status), (550, status))
+            self.assertIn("(ref T1)", reply.text)
+
     def test_a_reason_to_defer_goes_before_all(self) -> None:
         verdict = decide([Evidence("BAD")], POLICY, outbound=False, defer="clamav failed")
         self.assertEqual((verdict.action, verdict.reason, verdict.score), ("defer", "clamav failed", 15.0))

@@ -146,4 +146,7 @@ class Trace:
     hide_client_address: bool = setting(
         "Leave the address and EHLO name of our own users' clients out of Received.", False
     )
+    received_spf: bool = setting(
+        "Add Received-SPF (RFC 7208 9.1), for programs that do not read Authentication-Results.", False
+    )
     spam_fields: bool = setting("Add X-Spam-Flag, X-Spam-Score and X-Spam-Symbols.", True)
