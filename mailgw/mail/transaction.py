@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from attrs import define, field, frozen
 
+from mailgw.mail.dmarc import DmarcEvaluation
 from mailgw.mail.envelope import Envelope
 from mailgw.mail.evidence import AuthResult, Evidence
 from mailgw.mail.message import Message
@@ -53,5 +54,6 @@ class Transaction:
     message: Message | None = None
     auth: list[AuthResult] = field(factory=list)
     evidence: list[Evidence] = field(factory=list)
+    dmarc: list[DmarcEvaluation] = field(factory=list)
     work: dict[Any, Any] = field(factory=dict, eq=False, repr=False)
     """What filters know of the message and share while they run, by the class of it (`filters.anatomy`). Never kept."""

@@ -24,6 +24,9 @@ from mailgw.senderauth.received_spf import received_spf
 from mailgw.senderauth.results import authentication_results, forged
 from mailgw.verdict.judge import Early, Judge
 
+Observer = Callable[[Transaction, Verdict], None]
+"""Is told of a message and its verdict when that stands: refused, or in the queue. Must not block."""
+
 
 @frozen
 class TraceSettings:
@@ -51,6 +54,7 @@ class Acceptance:
         trace_settings: TraceSettings,
         guard: Guard,
         clock: IReactorTime,
+        observers: Sequence[Observer] = (),
     ) -> None:
         self._judge = judge
         self._store = store
@@ -60,6 +64,7 @@ class Acceptance:
         self._trace = trace_settings
         self._guard = guard
         self._clock = clock
+        self._observers = observers
 
     async def accept(
         self, transaction: Transaction, routes: Sequence[Routed], early: Early | None
@@ -81,10 +86,12 @@ class Acceptance:
             self._guard.outcome(transaction.client, verdict.action == "inbox")
         if verdict.reply is not None:
             self._log_refused(transaction, verdict.reply, verdict)
+            self._tell(transaction, verdict)
             return verdict.reply, False
         reply = Reply(250, "2.0.0", (f"OK: queued as {transaction.id}",))
         if verdict.action == "discard":
             self._log_accepted(transaction, verdict)
+            self._tell(transaction, verdict)
             return reply, False
         entry = self._entry(transaction, message, routes, verdict)
         await self._store.put(entry)
@@ -94,7 +101,15 @@ class Acceptance:
         except Exception:
             # The message is the queue's now: an error of ours behind that takes neither its 250 nor its content away.
             self.log.failure("error behind the put of {transaction}", event="error", transaction=transaction.id)
+        self._tell(transaction, verdict)
         return reply, True
+
+    def _tell(self, transaction: Transaction, verdict: Verdict) -> None:
+        for observer in self._observers:
+            try:
+                observer(transaction, verdict)
+            except Exception:
+                self.log.failure("an observer failed on {transaction}", event="error", transaction=transaction.id)
 
     def _out_of_bounds(self, message: Message) -> Reply | None:
         limits = self._limits

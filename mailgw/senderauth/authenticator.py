@@ -13,6 +13,7 @@ from twisted.logger import Logger
 
 from mailgw.dns.interface import Resolver
 from mailgw.mail.address import Mailbox, ascii_domain
+from mailgw.mail.dmarc import DmarcEvaluation
 from mailgw.mail.evidence import AuthResult, Evidence
 from mailgw.mail.message import Message
 from mailgw.mail.transaction import Client
@@ -72,6 +73,8 @@ class Findings:
     evidence: tuple[Evidence, ...] = ()
     sealer: str = ""
     """Of ARC: the domain of the trusted sealer who vouches for the author."""
+    dmarc: tuple[DmarcEvaluation, ...] = ()
+    """Of DMARC: what the same found, as values."""
 
 
 class Authenticator:
@@ -157,7 +160,11 @@ class Authenticator:
         late = tuple(DmarcResult(author, "temperror", "the check could not be completed") for author in authors)
         results = await self._limited("dmarc", self._dmarc.check(authors, auth), late)
         exception = dmarc_findings.trusted_forwarder(auth, self._trusted_forwarders, sealers)
-        return Findings(dmarc_findings.auth_results(results, exception), dmarc_findings.evidence(results, exception))
+        return Findings(
+            dmarc_findings.auth_results(results, exception),
+            dmarc_findings.evidence(results, exception),
+            dmarc=dmarc_findings.evaluations(results, exception),
+        )
 
     async def iprev(self, client: Client) -> Findings:
         """Check that the client's address has a name that leads back to it (RFC 8601 3)."""

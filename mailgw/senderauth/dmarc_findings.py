@@ -1,11 +1,13 @@
-"""What DMARC's results are in the Authentication-Results field, and as evidence."""
+"""What DMARC's results are in the Authentication-Results field, as evidence, and for reports to the domain."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from mailgw.mail.dmarc import DmarcEvaluation, PublishedPolicy
 from mailgw.mail.evidence import AuthResult, Evidence
 from mailgw.senderauth.dmarc import DmarcResult, Identifier
+from mailgw.senderauth.dmarc_record import Record
 
 SYMBOLS: Mapping[str, float] = {
     "DMARC_PASS": -0.5,
@@ -73,6 +75,36 @@ def evidence(results: Sequence[DmarcResult], exception: str) -> tuple[Evidence, 
     else:
         detail = f"{worst.domain}: {worst.reason}"
     return (Evidence(_symbol(worst), detail, source="dmarc"),)
+
+
+def evaluations(results: Iterable[DmarcResult], exception: str) -> tuple[DmarcEvaluation, ...]:
+    """Give what each policy that was found came to. `exception` is from `trusted_forwarder`."""
+    return tuple(
+        DmarcEvaluation(
+            result.domain,
+            _published(result.policy_domain, result.record),
+            result.result,
+            result.policy or "",
+            dkim=any(identifier.method == "dkim" for identifier in result.aligned),
+            spf=any(identifier.method == "spf" for identifier in result.aligned),
+            exception=exception if result.result == "fail" else "",
+        )
+        for result in results
+        if result.record is not None and not result.record.problem
+    )
+
+
+def _published(domain: str, record: Record) -> PublishedPolicy:
+    return PublishedPolicy(
+        domain,
+        record.policy,
+        record.policy_of_subdomain(exists=True),
+        record.policy_of_subdomain(exists=False),
+        record.strict_dkim,
+        record.strict_spf,
+        record.testing,
+        record.rua,
+    )
 
 
 def _symbol(result: DmarcResult) -> str:

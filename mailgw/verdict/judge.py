@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 from mailgw.filters.runner import RunResult
 from mailgw.filters.waiting import Finished, TimeLimit, limited, start
 from mailgw.mail.address import Mailbox
+from mailgw.mail.dmarc import DmarcEvaluation
 from mailgw.mail.evidence import AuthResult, Evidence
 from mailgw.mail.message import Message
 from mailgw.mail.transaction import Client, Transaction
@@ -29,6 +30,8 @@ class Findings(Protocol):
     def evidence(self) -> Sequence[Evidence]: ...
     @property
     def sealer(self) -> str: ...
+    @property
+    def dmarc(self) -> Sequence[DmarcEvaluation]: ...
 
 
 class Authenticator(Protocol):
@@ -86,6 +89,7 @@ class Early:
 def _append(findings: Findings, transaction: Transaction) -> None:
     transaction.auth.extend(findings.auth)
     transaction.evidence.extend(findings.evidence)
+    transaction.dmarc.extend(findings.dmarc)
 
 
 def _ignore_cancelled(failure: Failure) -> None:

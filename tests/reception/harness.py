@@ -164,6 +164,7 @@ class Server:
         self.verifier = FakeVerifier()
         self.store = store or MemoryStore()
         self.offered: list[Entry] = []
+        self.told: list[tuple[Transaction, Verdict]] = []
         limits = limits or Limits()
         timeouts = timeouts or Timeouts()
         self.sessions = Sessions(self.clock, timeouts.command_under_load)
@@ -178,6 +179,7 @@ class Server:
             TraceSettings("mx.ours.example", "mx.ours.example", True),
             self.guard,
             self.clock,
+            (lambda *told: self.observe(*told),),
         )
         intake_settings = IntakeSettings(
             router=FakeRouter(),
@@ -210,6 +212,9 @@ class Server:
             self.clock,
             self.new_id,
         )
+
+    def observe(self, transaction: Transaction, verdict: Verdict) -> None:
+        self.told.append((transaction, verdict))
 
     def new_id(self) -> str:
         return f"ID{next(self._ids):04d}"

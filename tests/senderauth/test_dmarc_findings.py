@@ -9,6 +9,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from mailgw.config.schema import Thresholds
+from mailgw.mail.dmarc import DmarcEvaluation, PublishedPolicy
 from mailgw.mail.evidence import AuthResult, Evidence
 from mailgw.mail.message import Message
 from mailgw.mail.verdict import Verdict
@@ -172,6 +173,35 @@ class ExceptionTests(FindingsCase):
             self.assertEqual(self.evidence(author, dkim("lists.example")).symbol, symbol)
         auth = (dkim("lists.example"), dkim("reject.example"))
         self.assertEqual(self.evidence("a@reject.example", *auth).symbol, "DMARC_PASS")
+
+
+class EvaluationTests(FindingsCase):
+    """What reports to the domain are made of."""
+
+    def test_a_pass(self) -> None:
+        self.resolver.set(
+            "_dmarc.org.example", {"TXT": ["v=DMARC1;p=reject;sp=quarantine;adkim=s;rua=mailto:r@x.example"]}
+        )
+        (found,) = self.find("a@news.org.example", spf("org.example"), dkim("other.example")).dmarc
+        published = PublishedPolicy(
+            "org.example", "reject", "quarantine", "quarantine", strict_dkim=True, rua=("mailto:r@x.example",)
+        )
+        self.assertEqual(
+            found, DmarcEvaluation("news.org.example", published, "pass", "quarantine", dkim=False, spf=True)
+        )
+
+    def test_a_fail_and_its_exception(self) -> None:
+        (found,) = self.find("a@reject.example", dkim("lists.example")).dmarc
+        self.assertEqual((found.result, found.policy, found.dkim, found.spf), ("fail", "reject", False, False))
+        self.assertEqual(found.exception, "the DKIM signature of lists.example")
+
+    def test_without_a_policy_there_is_nothing_to_report(self) -> None:
+        for author in ("a@nothing.example", "a@wrong.example", "a@broken.example", "no address"):
+            self.assertEqual(self.find(author).dmarc, (), author)
+
+    def test_each_author(self) -> None:
+        found = self.find("a@reject.example, b@none.example", spf("none.example")).dmarc
+        self.assertEqual([(e.author, e.result) for e in found], [("reject.example", "fail"), ("none.example", "pass")])
 
 
 class PolicyTests(FindingsCase):

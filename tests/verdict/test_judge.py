@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mailgw.filters.base import FilterSettings
 from mailgw.filters.runner import FilterRunner
+from mailgw.mail.dmarc import DmarcEvaluation
 from mailgw.mail.evidence import AuthResult, Evidence
 from mailgw.mail.reply import TemporaryFailure
 from mailgw.mail.verdict import Verdict
@@ -27,6 +28,7 @@ class StubFindings:
     auth: tuple[AuthResult, ...] = ()
     evidence: tuple[Evidence, ...] = ()
     sealer: str = ""
+    dmarc: tuple[DmarcEvaluation, ...] = ()
 
 
 class StubAuthenticator:
