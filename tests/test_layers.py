@@ -21,7 +21,9 @@ ALLOWED = {
     "state": {"mail", "operation"},
     "routing": {"mail", "config", "queue", "operation"},
     "senderauth": {"mail", "dns", "operation", "state"},
-    "filters": {"mail", "config", "dns", "operation", "state"},
+    # What the classifier reads comes as plain bytes: `filters` makes them of a message.
+    "classifier": {"mail", "operation", "state"},
+    "filters": {"mail", "config", "dns", "operation", "state", "classifier"},
     "verdict": {"mail", "config", "filters", "senderauth", "state"},
     "operation": {"mail", "config"},
     "reception": {"mail", "smtp", "senderauth", "verdict", "routing", "queue", "config", "operation"},
