@@ -27,7 +27,7 @@ ALLOWED = {
     "verdict": {"mail", "config", "filters", "senderauth", "state"},
     "operation": {"mail", "config"},
     "reception": {"mail", "smtp", "senderauth", "verdict", "routing", "queue", "config", "operation"},
-    "delivery": {"mail", "smtp", "queue", "dns", "routing", "config", "operation", "state"},
+    "delivery": {"mail", "smtp", "senderauth", "queue", "dns", "routing", "config", "operation", "state"},
 }
 WITHOUT_TWISTED = ("mail", "smtp", "config")
 # Blocking DNS; and the one global reactor, which only the composition root and the command line may name.

@@ -5,18 +5,17 @@ Reading and writing of the format only; what a hash is worth is `reception.crede
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 from attrs import frozen
 
 from mailgw.config.errors import ConfigError, ConfigurationErrors
 from mailgw.config.text import read_text
 from mailgw.mail.address import AddressError, Mailbox
+from mailgw.operation.files import locked, replace_file
 from mailgw.routing.recipients import Key, mailbox_key
 
 NO_PASSWORD = "!"
@@ -106,15 +105,9 @@ def _parse_line(text: str, number: int) -> User:
     return User(mailbox, password_hash, number)
 
 
-@contextmanager
-def _locked(path: str) -> Iterator[None]:
-    """Let one command at a time change the file. The lock is its folder's: the file itself is replaced."""
-    descriptor = os.open(os.path.dirname(os.path.abspath(path)), os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+def _locked(path: str) -> AbstractContextManager[None]:
+    """The lock is the folder's: the file itself is replaced."""
+    return locked(os.path.dirname(os.path.abspath(path)))
 
 
 def _lines(path: str) -> Iterator[str]:
@@ -138,31 +131,8 @@ def _find(lines: list[str], mailbox: Mailbox) -> int | None:
 
 
 def _write(path: str, text: str, group: int | None) -> None:
-    """Replace the file as a whole: whoever reads it sees the old or the new one, whatever happens in between.
-
-    Mode 0640, so that the gateway reads it by its group once its privileges are dropped; owner and group stay.
-    """
-    path = os.path.realpath(path)  # where the file is a link, what it leads to is replaced
-    folder = os.path.dirname(path)
-    descriptor, temporary = tempfile.mkstemp(prefix=".users-", dir=folder)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fchmod(file.fileno(), 0o640)
-            owner, kept_group = _ownership(path, group)
-            if (owner, kept_group) != (-1, -1):
-                os.fchown(file.fileno(), owner, kept_group)
-            os.fsync(file.fileno())
-        os.rename(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-    folder_descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder_descriptor)
-    finally:
-        os.close(folder_descriptor)
+    """Mode 0640, so that the gateway reads it by its group once its privileges are dropped; owner and group stay."""
+    replace_file(path, text.encode(), 0o640, _ownership(path, group))
 
 
 def _ownership(path: str, group: int | None) -> tuple[int, int]:

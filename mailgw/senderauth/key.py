@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import load_der_public_key
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 
 from mailgw.senderauth.signature import Signature, SignatureProblem
 from mailgw.senderauth.tags import parse_tags, split_list
@@ -22,8 +22,8 @@ MIN_BITS = 1024
 MAX_BITS = 8192
 MAX_EXPONENT_BITS = 64
 
-_PADDING = PKCS1v15()
-_PREHASHED = Prehashed(SHA256())
+PADDING = PKCS1v15()
+PREHASHED = Prehashed(SHA256())
 
 
 @frozen
@@ -37,7 +37,7 @@ class Key:
         """Whether `data` is this key's signature of a SHA-256 digest. RFC 8463 3: Ed25519 signs the digest too."""
         try:
             if isinstance(self.public, RSAPublicKey):
-                self.public.verify(data, digest, _PADDING, _PREHASHED)
+                self.public.verify(data, digest, PADDING, PREHASHED)
             else:
                 self.public.verify(data, digest)
         except InvalidSignature:
@@ -66,10 +66,11 @@ def parse_key(signature: Signature, record: bytes) -> Key:
     flags = split_list(tags.get("t", b""))
     if b"s" in flags and signature.identity and signature.identity.rpartition("@")[2].lower() != signature.domain:
         raise SignatureProblem("permerror", "the key does not allow a subdomain in i=")
-    return Key(_load(tags["p"], signature.algorithm), testing=b"y" in flags)
+    return Key(load_public(tags["p"], signature.algorithm), testing=b"y" in flags)
 
 
-def _load(data: bytes, algorithm: str) -> RSAPublicKey | Ed25519PublicKey:
+def load_public(data: bytes, algorithm: str) -> RSAPublicKey | Ed25519PublicKey:
+    """Take the p= tag of a key record. Raises SignatureProblem."""
     try:
         octets = base64.b64decode(data)
         if algorithm == "ed25519-sha256":
@@ -87,3 +88,10 @@ def _load(data: bytes, algorithm: str) -> RSAPublicKey | Ed25519PublicKey:
     if public.public_numbers().e.bit_length() > MAX_EXPONENT_BITS:
         raise SignatureProblem("policy", "the key has a very large exponent")
     return public
+
+
+def public_octets(public: RSAPublicKey | Ed25519PublicKey) -> bytes:
+    """Give a public key as p= has it: RFC 6376 3.6.1 for RSA, RFC 8463 4.2 for Ed25519."""
+    if isinstance(public, RSAPublicKey):
+        return public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return public.public_bytes(Encoding.Raw, PublicFormat.Raw)

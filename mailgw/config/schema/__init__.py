@@ -11,6 +11,7 @@ from mailgw.config.schema.operation import Dns, Log
 from mailgw.config.schema.reception import DEFAULT_RATES, Extension, Limits, Listener, Rate, Timeouts, Tls, Trace
 from mailgw.config.schema.routing import Domain, Maildir, Routing
 from mailgw.config.schema.settings import Settings
+from mailgw.config.schema.signing import Signing
 
 __all__ = [
     "DEFAULT_RATES",
@@ -29,6 +30,7 @@ __all__ = [
     "Route",
     "Routing",
     "Settings",
+    "Signing",
     "Thresholds",
     "Timeouts",
     "Tls",

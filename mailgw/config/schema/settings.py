@@ -11,6 +11,7 @@ from mailgw.config.schema.operation import Dns, Log
 from mailgw.config.schema.reception import Limits, Listener, Rate, Timeouts, Tls, Trace
 from mailgw.config.schema.routing import Domain, Maildir, Routing
 from mailgw.config.schema.setting import setting
+from mailgw.config.schema.signing import Signing
 
 
 @frozen
@@ -34,6 +35,7 @@ class Settings:
     maildir: Maildir = field(factory=Maildir)
     relay: Relay = field(factory=Relay)
     routes: Mapping[str, Route] = setting("Next hops by name.", {})
+    signing: Signing = field(factory=Signing)
     queue: Queue = field(factory=Queue)
     limits: Limits = field(factory=Limits)
     rates: Mapping[str, Rate] = setting("Rates by name; a section replaces the default of its name.", {})
