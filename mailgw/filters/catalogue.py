@@ -17,10 +17,15 @@ from mailgw.config.text import number_lines, quote_key
 from mailgw.dns.interface import Resolver
 from mailgw.filters import runner
 from mailgw.filters.anatomy import Anatomies
+from mailgw.filters.appearance import Appearance
+from mailgw.filters.attachments import Attachments, AttachmentsSettings
 from mailgw.filters.base import Filter, FilterSettings
 from mailgw.filters.connection import Connection
 from mailgw.filters.gtube import Gtube
 from mailgw.filters.header_sanity import HeaderSanity, HeaderSanitySettings
+from mailgw.filters.impersonation import Impersonation, ImpersonationSettings
+from mailgw.filters.mime_sanity import MimeSanity
+from mailgw.filters.phishing import Phishing, PhishingSettings
 from mailgw.filters.rules import RuleSet, load_rules
 from mailgw.filters.site_rules import SiteRules
 from mailgw.operation.threads import Threads
@@ -54,7 +59,12 @@ class Entry:
 
 FILTERS: tuple[Entry, ...] = (
     Entry(HeaderSanity, HeaderSanitySettings, lambda settings, s: HeaderSanity(settings, s.clock)),
+    Entry(MimeSanity, FilterSettings, lambda settings, s: MimeSanity(settings, s.anatomies)),
     Entry(Connection, FilterSettings, lambda settings, s: Connection(settings)),
+    Entry(Attachments, AttachmentsSettings, lambda settings, s: Attachments(settings, s.anatomies)),
+    Entry(Phishing, PhishingSettings, lambda settings, s: Phishing(settings, s.anatomies, s.settings.domains)),
+    Entry(Impersonation, ImpersonationSettings, lambda settings, s: Impersonation(settings, s.settings.domains)),
+    Entry(Appearance, FilterSettings, lambda settings, s: Appearance(settings, s.anatomies)),
     Entry(SiteRules, FilterSettings, lambda settings, s: SiteRules(settings, s.rules, s.anatomies)),
     Entry(Gtube, FilterSettings, lambda settings, s: Gtube(settings, s.threads)),
 )

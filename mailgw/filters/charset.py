@@ -30,7 +30,7 @@ def decode_text(data: bytes, charset: str) -> str:
     ISO 8859-1 is read as Windows-1252, as all mail programs do; what is labelled ASCII, or not at all, or with an
     unknown name, as UTF-8 when it is that.
     """
-    codec = _CODECS.get(charset.strip().lower().replace("-", "_").replace(" ", "_"), "ascii")
+    codec = _codec(charset) or "ascii"
     if codec in ("ascii", "latin_1"):
         if codec == "ascii":
             try:
@@ -42,6 +42,15 @@ def decode_text(data: bytes, charset: str) -> str:
         return data.decode(codec, "replace")
     except UnicodeError:  # some multi-byte codecs raise in spite of "replace"
         return data.decode("cp1252", "replace")
+
+
+def is_charset(name: str) -> bool:
+    """Whether a charset of that name is known: one of those that mail uses."""
+    return _codec(name) is not None
+
+
+def _codec(charset: str) -> str | None:
+    return _CODECS.get(charset.strip().lower().replace("-", "_").replace(" ", "_"))
 
 
 def decode_words(text: str) -> str:

@@ -136,6 +136,11 @@ def _suffixes() -> PublicSuffixList:
     return PublicSuffixList()
 
 
+def is_public_suffix(name: str) -> bool:
+    """Whether it is a suffix of the Public Suffix List, under which anybody may register."""
+    return bool(name) and _suffixes().publicsuffix(name, accept_unknown=False) == name
+
+
 @lru_cache(maxsize=8192)
 def registered_domain(name: str) -> str:
     """Give what somebody registered of a host's name: `shop.example.co.uk` is of `example.co.uk`.

@@ -43,6 +43,13 @@ _LINK = re.compile(r"""(?<![^\s"'/])(?:href|src|action)\s*+=\s*+(?:"([^"]*)"|'([
 # of which mail programs make a link.
 _URL = re.compile(r"(?:https?|ftp):|[/\\]{2}|www\.", re.IGNORECASE)
 _URL_NOISE = re.compile(r"[\x00-\x1f]+")
+_HIDES = re.compile(
+    r"""style\s*+=\s*+["'][^"']*?(?:display\s*+:\s*+none|visibility\s*+:\s*+hidden"""
+    r"""|(?:font-size|opacity)\s*+:\s*+0(?![.\d]))""",
+    re.IGNORECASE,
+)
+_VOID = frozenset(("img", "br", "hr", "input", "meta", "link", "body", "html"))
+_PASSWORD = re.compile(r"type\s*+=\s*+[\"']?password", re.IGNORECASE)
 _LONG_REFERENCE = re.compile(r"&#[0-9A-Fa-fxX]{20,}+;?")
 
 
@@ -57,12 +64,16 @@ class Anchor:
 @frozen
 class HtmlText:
     """`text` has a line end where a block ends; `anchors` are the links of <a> and `urls` those of any other tag's
-    href, src and action, once each, in their order; `mailto` are the addresses of mailto: links, as written."""
+    href, src and action, once each, in their order; `mailto` are the addresses of mailto: links, as written.
+    `hidden` are the characters of the text that its style hides; `images` counts <img>, `passwords` fields for one."""
 
     text: str
     anchors: tuple[Anchor, ...]
     urls: tuple[str, ...]
     mailto: tuple[str, ...] = ()
+    hidden: int = 0
+    images: int = 0
+    passwords: int = 0
 
 
 def read_html(source: str) -> HtmlText:
@@ -71,6 +82,8 @@ def read_html(source: str) -> HtmlText:
     if len(pieces) > 4 * MAX_TAGS:
         pieces[-1] = ""  # it was not split
     text = [pieces[0]]
+    hiding = _Hiding()
+    counts = {"img": 0, "input": 0}
     others: dict[str, None] = {}
     anchors: list[tuple[str, int, int]] = []  # attributes; where in `text` the link's text begins and ends
     opened = ""
@@ -84,8 +97,12 @@ def read_html(source: str) -> HtmlText:
                 opened, start = (attributes, len(text)) if name == "a" else ("", 0)
             elif name.removeprefix("/") in _BLOCK:
                 text.append("\n")
-            if attributes and "/" in attributes and name != "a":
-                others[attributes] = None
+            if attributes:
+                if "/" in attributes and name != "a":
+                    others[attributes] = None
+                if name in counts and (name == "img" or _PASSWORD.search(attributes)):
+                    counts[name] += 1
+            hiding.see(name, attributes, shown)
         text.append(shown)
     if opened:
         anchors.append((opened, start, len(text)))
@@ -96,7 +113,36 @@ def read_html(source: str) -> HtmlText:
         for url in _links(attributes, mailto)
     )
     urls = dict.fromkeys(url for attributes in others for url in _links(attributes, mailto))
-    return HtmlText(unescape("".join(text)), found, tuple(urls), tuple(mailto))
+    shown = unescape("".join(text))
+    return HtmlText(shown, found, tuple(urls), tuple(mailto), hiding.hidden, counts["img"], counts["input"])
+
+
+class _Hiding:
+    """Counts the characters within elements that are not shown. An element ends with the end tag of its name; those of
+    the same name within it are counted."""
+
+    def __init__(self) -> None:
+        self.hidden = 0
+        self._known: dict[str, bool] = {}
+        self._name = ""
+        self._depth = 0
+
+    def see(self, name: str, attributes: str, shown: str) -> None:
+        if self._name:
+            if name == self._name:
+                self._depth += 1
+            elif name[:1] == "/" and name[1:] == self._name:
+                self._depth -= 1
+                if not self._depth:
+                    self._name = ""
+        elif attributes and ("style" in attributes or "STYLE" in attributes) and name not in _VOID:
+            hides = self._known.get(attributes)
+            if hides is None:
+                hides = self._known[attributes] = bool(_HIDES.search(attributes))
+            if hides:
+                self._name, self._depth = name, 1
+        if self._name:
+            self.hidden += len(shown) - shown.count(" ")
 
 
 def _spaced(pieces: Sequence[str]) -> str:

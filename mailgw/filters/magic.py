@@ -6,6 +6,8 @@ import re
 
 HEAD = 1024
 """Octets of a file that are looked at."""
+PROGRAMS = frozenset(("exe", "elf", "macho", "class", "lnk"))
+ARCHIVES = frozenset(("zip", "rar", "7z", "gz", "bz2", "xz", "zst", "cab", "arj", "ace", "lzh", "tar", "wim"))
 
 # By how a file begins. The names are the usual extensions, or what the kind is called.
 _BEGINNINGS: dict[bytes, str] = {

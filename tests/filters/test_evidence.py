@@ -8,18 +8,29 @@ message with LF line ends, which become CRLF:
     absent SYMBOL           this one is not
     nothing                 no symbol at all is stated
     helo NAME               also: client ADDRESS, mail_from ADDRESS (empty: the null one), rcpt ADDRESS, identity USER
+    service lmtp            the listener, where it is not mx
     signal KIND             the session saw this: early_talker, pipelining
+    auth dkim=pass header.d=example.net
+                            a result of sender authentication, with its properties
+    dns NAME TYPE VALUE     what the resolver knows; every other name does not exist
+    set attachments.allowed = ["url"]
+                            a setting of filters.toml, of [filters], as TOML
     smtputf8                the transaction is one of RFC 6531
     ---
     From: ...
 
-All filters run, with the shipped rules and the clock at 2026-11-02 10:00 UTC.
+In the message, `{{WHAT NAME...}}` stands for a file in base64 (`tests.filters.files` knows which), `{{repeat N TEXT}}`
+for N times a text, and `{{U+202E}}` for a character that nobody would see here.
+
+All filters run, with the shipped rules, example.org as our domain, Bob Rowe as one of our people, and the clock at
+2026-11-02 10:00 UTC.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,14 +39,16 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from mailgw.config.schema import FilterFile, Settings
-from mailgw.filters import catalogue
+from mailgw.config.schema import Domain, FilterFile, Settings
+from mailgw.filters import catalogue, runner
 from mailgw.filters.runner import FilterRunner
 from mailgw.mail.address import Mailbox
 from mailgw.mail.envelope import Recipient
+from mailgw.mail.evidence import AuthResult
 from mailgw.mail.transaction import Signal, SignalKind
 from mailgw.operation.threads import ThreadsInline
 from tests.fakes import FakeResolver
+from tests.filters.files import fill_in
 from tests.filters.support import NOW, make_transaction
 
 FOLDER = Path(__file__).parent.parent / "evidence"
@@ -50,6 +63,9 @@ class Case:
     absent: list[str] = field(factory=list)
     nothing: bool = False
     changes: dict[str, Any] = field(factory=dict)
+    auth: list[AuthResult] = field(factory=list)
+    zone: dict[str, dict[str, list[object]]] = field(factory=dict)
+    settings: str = ""
 
     def take(self, line: str) -> None:
         word, _, value = line.partition(" ")
@@ -67,7 +83,16 @@ class Case:
         elif word == "rcpt":
             recipients = self.changes.get("recipients", ())
             self.changes["recipients"] = (*recipients, Recipient(Mailbox.parse(value)))
-        elif word in ("helo", "client", "identity"):
+        elif word == "auth":
+            result, *properties = value.split()
+            pairs = tuple(tuple(p.split("=", 1)) for p in properties)
+            self.auth.append(AuthResult(*result.split("=", 1), cast(tuple[tuple[str, str], ...], pairs)))
+        elif word == "dns":
+            name, type, record = value.split(None, 2)
+            self.zone.setdefault(name, {}).setdefault(type, []).append(record)
+        elif word == "set":
+            self.settings += f"{value}\n"
+        elif word in ("helo", "client", "identity", "service"):
             self.changes["address" if word == "client" else word] = value
         elif word and not word.startswith("#"):
             raise ValueError(f"{self.place}: {word!r} is no word of a case")
@@ -76,7 +101,7 @@ class Case:
 def read_cases(path: Path) -> Iterator[Case]:
     for number, text in enumerate(re.split(rb"^===.*\n", path.read_bytes(), flags=re.M), 1):
         head, _, message = text.partition(b"\n---\n")
-        case = Case(f"{path.name} case {number}", message.replace(b"\n", b"\r\n"))
+        case = Case(f"{path.name} case {number}", fill_in(message).replace(b"\n", b"\r\n"))
         for line in head.decode().split("\n"):
             case.take(line)
         if not (case.expect or case.absent or case.nothing):
@@ -84,18 +109,32 @@ def read_cases(path: Path) -> Iterator[Case]:
         yield case
 
 
+def merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    """Put a change of sections over others."""
+    return {name: {**base.get(name, {}), **change.get(name, {})} for name in {**base, **change}}
+
+
 class EvidenceTests(SynchronousTestCase):
-    def setUp(self) -> None:
+    SETTINGS = Settings(hostname="mx.example.org", domains={"example.org": Domain()})
+    FILTERS: Mapping[str, Any] = {"impersonation": {"people": ["Bob Rowe <bob.rowe@example.org>"]}}
+
+    def make_runner(self, case: Case) -> FilterRunner:
         clock = Clock()
         clock.advance(NOW)
-        filters = catalogue.read(FilterFile(), "filters.toml", str(RULES)).make(
-            Settings(), clock, ThreadsInline(), FakeResolver()
+        filter_file = FilterFile(filters=merge(self.FILTERS, tomllib.loads(case.settings)))
+        filters = catalogue.read(filter_file, "filters.toml", str(RULES)).make(
+            self.SETTINGS, clock, ThreadsInline(), FakeResolver(case.zone)
         )
-        self.runner = FilterRunner(filters, clock)
+        return FilterRunner(filters, clock)
+
+    def setUp(self) -> None:
+        self.runner = self.make_runner(Case("", b""))
 
     def check(self, case: Case) -> None:
         transaction = make_transaction(case.message, **case.changes)
-        self.successResultOf(Deferred.fromCoroutine(self.runner.run(transaction)))
+        transaction.auth += case.auth
+        runner = self.make_runner(case) if case.settings or case.zone else self.runner
+        self.successResultOf(Deferred.fromCoroutine(runner.run(transaction)))
         stated = {e.symbol: e.detail for e in transaction.evidence}
         for symbol in case.expect:
             self.assertIn(symbol, stated, case.place)
@@ -104,8 +143,17 @@ class EvidenceTests(SynchronousTestCase):
         if case.nothing:
             self.assertEqual(stated, {}, case.place)
 
-    def test_there_are_many_cases(self) -> None:
-        self.assertGreaterEqual(sum(1 for path in FOLDER.glob("*.txt") for _ in read_cases(path)), 40)
+    def test_every_symbol_has_a_case_where_it_must_be_and_one_where_it_must_not(self) -> None:
+        cases = [case for path in FOLDER.glob("*.txt") for case in read_cases(path)]
+        self.assertGreaterEqual(len(cases), 100)
+        expected = {symbol for case in cases for symbol in case.expect}
+        absent = {symbol for case in cases for symbol in case.absent}
+        read = catalogue.read(FilterFile(), "filters.toml", str(RULES))
+        symbols = {symbol for entry in catalogue.FILTERS for symbol in entry.filter.symbols} | set(read.rules.scores)
+        symbols |= set(runner.SYMBOLS)
+        self.assertEqual(sorted(symbols - expected - set(runner.SYMBOLS)), [], "symbols that no case expects")
+        self.assertEqual(sorted(symbols - absent - set(runner.SYMBOLS)), [], "symbols that no case says to be absent")
+        self.assertEqual(sorted((expected | absent) - symbols), [], "symbols that nobody states")
 
 
 def _test_of(path: Path) -> Callable[[EvidenceTests], None]:
