@@ -30,7 +30,7 @@ def make_judge(etc: Etc, resolver: Resolver, clock: IReactorTime, threads: Threa
             trusted_sealers=etc.filter_file.dmarc.trusted_sealers,
         ),
         FilterRunner(filters, clock),
-        Policy(etc.catalogue.weights, etc.filter_file.thresholds, etc.filter_file.rules),
+        Policy(etc.catalogue.weights, etc.filter_file.thresholds, etc.filter_file.rules, etc.catalogue.combinations),
         clock,
         etc.settings.timeouts.check,
     )

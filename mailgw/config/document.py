@@ -13,7 +13,7 @@ from typing import Any, get_args, get_type_hints
 import attrs
 from cattrs.cols import is_mapping
 
-from mailgw.config.schema import DEFAULT_RATES, FilterFile, Settings
+from mailgw.config.schema import DEFAULT_COMBINATIONS, DEFAULT_RATES, FilterFile, Settings
 from mailgw.config.text import quote_key
 
 _WIDTH = 100
@@ -42,6 +42,12 @@ _EXAMPLE: Mapping[str, Any] = {
     "tls": {"certificate_file": "tls/fullchain.pem", "key_file": "tls/privkey.pem"},
 }
 
+
+def _default(field: Any) -> Any:
+    # Factories of the schema take no arguments.
+    return field.default.factory() if isinstance(field.default, attrs.Factory) else field.default  # type: ignore[arg-type]
+
+
 # Sections that it shows without setting them: examples, and the rates that hold.
 _COMMENTED: Mapping[str, Any] = {
     "routes": {
@@ -54,6 +60,10 @@ _COMMENTED: Mapping[str, Any] = {
     },
     "rates": {
         name: attrs.asdict(rate, filter=lambda field, value: value != ()) for name, rate in DEFAULT_RATES.items()
+    },
+    "combinations": {
+        name: attrs.asdict(combination, filter=lambda field, value: value != _default(field))
+        for name, combination in DEFAULT_COMBINATIONS.items()
     },
 }
 
@@ -83,6 +93,8 @@ def filter_file(filters: Sequence[tuple[Any, Any]], symbols: Mapping[str, Mappin
             lines += [f"# {source}:"]
             lines += [f"#{quote_key(symbol)} = {_value(weight)}" for symbol, weight in sorted(scores.items())]
     lines += ["", *_comment(hints["dmarc"].__doc__), "[dmarc]", *_keys(hints["dmarc"], {}, explain=True)]
+    lines += ["", *_comment(fields["combinations"].metadata["doc"] + " These hold:")]
+    lines += _named_sections(get_args(hints["combinations"])[1], "combinations", None, _COMMENTED["combinations"])
     common = set.intersection(*(set(attrs.fields_dict(settings)) for _, settings in filters))
     for number, (filter_class, settings) in enumerate(filters):
         lines += ["", *_comment(filter_class.__doc__), f"[filters.{quote_key(filter_class.name)}]"]
@@ -136,11 +148,6 @@ def _keys(cls: Any, values: Mapping[str, Any], *, explain: bool, known: Any = ()
         elif explain:
             lines.append(f"#{field.name} = {_value(_default(field))}")
     return lines
-
-
-def _default(field: Any) -> Any:
-    # Factories of the schema take no arguments.
-    return field.default.factory() if isinstance(field.default, attrs.Factory) else field.default  # type: ignore[arg-type]
 
 
 def _value(value: Any) -> str:

@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from mailgw.config.check import check_bounds
 from mailgw.config.errors import ConfigError, ConfigurationErrors
-from mailgw.config.schema import FilterFile, Settings
+from mailgw.config.schema import DEFAULT_COMBINATIONS, Combination, FilterFile, Settings
 from mailgw.config.structure import structure_leniently
 from mailgw.config.text import number_lines, quote_key
 from mailgw.dns.interface import Resolver
@@ -20,6 +20,7 @@ from mailgw.filters.anatomy import Anatomies
 from mailgw.filters.appearance import Appearance
 from mailgw.filters.attachments import Attachments, AttachmentsSettings
 from mailgw.filters.base import Filter, FilterSettings
+from mailgw.filters.combinations import find_faults
 from mailgw.filters.connection import Connection
 from mailgw.filters.gtube import Gtube
 from mailgw.filters.header_sanity import HeaderSanity, HeaderSanitySettings
@@ -78,7 +79,9 @@ class Catalogue:
     """Of every filter, by its name."""
     rules: RuleSet
     weights: Mapping[str, float]
-    """Of every symbol that filters and rules may state."""
+    """Of every symbol that filters, rules and combinations may state."""
+    combinations: Mapping[str, Combination]
+    """By symbol, those that are enabled; their symbols are ones that somebody states."""
 
     def make(self, settings: Settings, clock: IReactorTime, threads: Threads, resolver: Resolver) -> tuple[Filter, ...]:
         """Make the filters that are enabled."""
@@ -108,14 +111,22 @@ def read(
             rules = load_rules(rules_path, taken=defaults)
         except ConfigurationErrors as found:
             errors += found.errors
-    weights = {**defaults, **rules.scores, **filter_file.scores}
     sections = _read_sections(filter_file, filters_path, errors)
+    stated = defaults.keys() | rules.scores.keys()
+    combinations = {name: c for name, c in {**DEFAULT_COMBINATIONS, **filter_file.combinations}.items() if c.enabled}
+    errors += number_lines(
+        ConfigError(filters_path, f"combinations.{quote_key(name)}{key}", message)
+        for name, combination in filter_file.combinations.items()
+        for key, message in find_faults(name, combination, stated)
+    )
     if others is not None and not errors:  # with rules that cannot be read, their symbols are not known
-        known = defaults.keys() | rules.scores.keys()
+        known = stated | combinations.keys()
         errors += number_lines(_unknown_symbols(filter_file, filters_path, known))
     if errors:
         raise ConfigurationErrors(errors)
-    return Catalogue(sections, rules, weights)
+    scores = {name: combination.score for name, combination in combinations.items()}
+    weights = {**defaults, **rules.scores, **scores, **filter_file.scores}
+    return Catalogue(sections, rules, weights, combinations)
 
 
 def _read_sections(filter_file: FilterFile, path: str, errors: list[ConfigError]) -> dict[str, FilterSettings]:
@@ -143,6 +154,12 @@ def _unknown_symbols(filter_file: FilterFile, path: str, known: Set[str]) -> Ite
             if symbol not in known:
                 hint = _hint(symbol, sorted(known))
                 yield ConfigError(path, f"{section}.{quote_key(symbol)}", f"nothing states this symbol{hint}")
+    for name, combination in filter_file.combinations.items():
+        for key in ("all", "any", "none"):
+            for number, symbol in enumerate(getattr(combination, key)):
+                if symbol not in known:
+                    place = f"combinations.{quote_key(name)}.{key}[{number}]"
+                    yield ConfigError(path, place, f"nothing states {symbol}{_hint(symbol, sorted(known))}")
 
 
 def _hint(name: str, known: list[str]) -> str:

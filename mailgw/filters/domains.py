@@ -19,6 +19,8 @@ Trick = Literal["percent", "numeric", "invisible", "idn"]
 
 _USUAL = re.compile(r"(?:[A-Za-z0-9_-]{1,63}\.)*(?![Xx][Nn]--)[A-Za-z_][A-Za-z0-9_-]{0,62}")
 _IDN = re.compile(r"(?:^|\.)xn--")
+# An encoded letter, digit, dot or hyphen: nobody has to encode these. A space comes in by mistake.
+_NEEDLESS = re.compile(r"%(?:2[de]|3[0-9]|[46][1-9a-f]|[57][0-9a])", re.IGNORECASE)
 _DOTTED = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}")
 _NUMBER = re.compile(r"0x[0-9a-f]*|[0-9]+")
 
@@ -28,9 +30,9 @@ class Host:
     """A host as it is looked up.
 
     `name` is in lower case and A-labels, without a dot at its end; an IPv4 address in dotted decimal; an IPv6 address
-    in brackets. What is no host at all keeps its characters. `tricks` say what had to be undone: `percent` (encoded
-    characters), `numeric` (an IPv4 address that is not written as one: 0x7f.1, 2130706433), `invisible` (characters
-    that nobody sees); and `idn`: a label is internationalised.
+    in brackets. What is no host at all keeps its characters. `tricks` say what had to be undone: `percent` (characters
+    encoded that need not be), `numeric` (an IPv4 address that is not written as one: 0x7f.1, 2130706433), `invisible`
+    (characters that nobody sees); and `idn`: a label is internationalised.
     """
 
     name: str
@@ -59,8 +61,9 @@ def _normalise(text: str) -> Host:
     if text[:1] == "[":
         return Host(_ipv6(text.partition("]")[0][1:]))
     if "%" in text:
-        tricks.append("percent")
-        text = unquote(text)
+        if _NEEDLESS.search(text):
+            tricks.append("percent")
+        text = unquote(text).strip()
     text = text[:MAX_HOST]
     if any(unicodedata.category(c) == "Cf" or c in "\u034f\u115f\u1160\u3164\uffa0\ufe0f" for c in text):
         tricks.append("invisible")

@@ -7,10 +7,11 @@ from typing import Literal
 
 from attrs import evolve, field, frozen
 
-from mailgw.config.schema import Thresholds
+from mailgw.config.schema import Combination, Thresholds
 from mailgw.mail.evidence import Evidence
 from mailgw.mail.reply import Reply
 from mailgw.mail.verdict import Action, Verdict, VerdictLine
+from mailgw.verdict.combinations import combine
 
 # When rules of several symbols hold, the first of these wins: a refusal tells the sender, so it goes before what is
 # silent; what may pass later goes before what is delivered; and a spam rule before an inbox rule.
@@ -35,6 +36,8 @@ class Policy:
     weights: Mapping[str, float]
     thresholds: Thresholds = field(factory=Thresholds)
     rules: Mapping[str, Action] = field(factory=dict)
+    combinations: Mapping[str, Combination] = field(factory=dict)
+    """What several symbols say together, by the symbol that it states."""
 
 
 @frozen
@@ -64,9 +67,10 @@ def decide(
     line, with the greatest strength and all details. A symbol without a weight weighs 0 and says so. Lines stand in
     the order of what they did: hard rules by precedence, then from the most points to the fewest, so that the running
     total climbs to its peak and comes down to the score; equals by symbol. Points have two decimals, and the score
-    is exactly their sum.
+    is exactly their sum. A combination whose symbols are there is a line too, and takes the points of those that it
+    counts `instead`, which say so.
     """
-    lines = _total(sorted(_lines(evidence, policy), key=_order))
+    lines = _total(sorted(combine(_lines(evidence, policy), policy), key=_order))
     score = lines[-1].total if lines else 0.0
     outcome = Outcome("defer", defer) if defer else find_outcome(lines, score, policy.thresholds, outbound=outbound)
     return Verdict(outcome.action, score, lines, outcome.reason, make_reply(outcome.action, reference, outcome.rule))

@@ -10,11 +10,12 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from mailgw.config.errors import ConfigurationErrors
-from mailgw.config.schema import FilterFile, Settings
+from mailgw.config.schema import DEFAULT_COMBINATIONS, Combination, FilterFile, Settings
 from mailgw.filters.base import Filter
 from mailgw.filters.catalogue import FILTERS, Catalogue, read
 from mailgw.filters.header_sanity import HeaderSanitySettings
 from mailgw.operation.threads import ThreadsInline
+from mailgw.senderauth.authenticator import SYMBOLS
 from tests.fakes import FakeResolver
 
 RULE = "[[rule]]\nsymbol = 'SITE_A'\nwhere = 'body'\npattern = 'x'\nscore = 2\n"
@@ -84,3 +85,49 @@ class CatalogueTests(SynchronousTestCase):
     def test_without_rules(self) -> None:
         filters = self.make(read(FilterFile(), "filters.toml", ""))
         self.assertEqual(len(filters), len(FILTERS))
+
+    def test_combinations_and_their_weights(self) -> None:
+        file = FilterFile(
+            combinations={"SITE_FRAUD": Combination(all=("GTUBE", "SITE_A"), score=3.0, instead=("GTUBE",))},
+            scores={"PROGRAM_BEHIND_PASSWORD": 1.0},
+        )
+        read = self.read(file, RULE, others=SYMBOLS)
+        self.assertEqual(read.weights["SITE_FRAUD"], 3.0)
+        self.assertEqual(read.weights["PROGRAM_BEHIND_PASSWORD"], 1.0)
+        self.assertEqual(set(read.combinations), {*DEFAULT_COMBINATIONS, "SITE_FRAUD"})
+
+    def test_a_default_combination_that_is_switched_off(self) -> None:
+        read = self.read(FilterFile(combinations={"PROGRAM_BEHIND_PASSWORD": Combination(enabled=False)}))
+        self.assertNotIn("PROGRAM_BEHIND_PASSWORD", read.combinations)
+
+    def test_default_combinations_are_of_symbols_that_somebody_states(self) -> None:
+        read = self.read(FilterFile(), others=SYMBOLS)
+        for name, combination in read.combinations.items():
+            self.assertLessEqual({*combination.all, *combination.any, *combination.none}, set(read.weights), name)
+
+    def test_every_error_of_combinations(self) -> None:
+        file = FilterFile(
+            combinations={
+                "site": Combination(all=("GTUBE",)),
+                "GTUBE": Combination(any=("SITE_A",)),
+                "SITE_NONE": Combination(none=("GTUBE",)),
+                "SITE_B": Combination(all=("GTUBE",), none=("GTUBE",), instead=("SITE_A",)),
+            }
+        )
+        self.assertEqual(
+            self.errors(file, RULE),
+            [
+                "combinations.site: is no symbol; write capitals, digits and _ such as [combinations.SITE_FRAUD]",
+                "combinations.GTUBE: is a symbol that a filter or a rule states; take another name",
+                "combinations.SITE_NONE: names no symbols; set `all` or `any`, or `enabled = false`",
+                "combinations.SITE_B.instead[0]: SITE_A is in neither `all` nor `any`",
+                "combinations.SITE_B.none: GTUBE must be there and must not be there",
+            ],
+        )
+
+    def test_combinations_of_symbols_that_nobody_states(self) -> None:
+        file = FilterFile(combinations={"SITE_B": Combination(all=("GTUBE", "SPF_FIAL"))})
+        self.assertEqual(
+            self.errors(file, others=SYMBOLS),
+            ['combinations.SITE_B.all[1]: nothing states SPF_FIAL; did you mean "SPF_FAIL"?'],
+        )

@@ -16,6 +16,7 @@ class HostTests(SynchronousTestCase):
             ("example.com.", "example.com", ()),
             ("a_b.example.com", "a_b.example.com", ()),
             ("ex%61mple.com", "example.com", ("percent",)),
+            ("%20example.com%20", "example.com", ()),
             ("bücher.example", "xn--bcher-kva.example", ("idn",)),
             ("XN--bcher-KVA.example", "xn--bcher-kva.example", ("idn",)),
             ("example\u3002com", "example.com", ()),

@@ -6,7 +6,7 @@ A module holds the sections of one step of the mail's way.
 """
 
 from mailgw.config.schema.delivery import Queue, Relay, Route
-from mailgw.config.schema.filtering import Dmarc, FilterFile, Thresholds
+from mailgw.config.schema.filtering import DEFAULT_COMBINATIONS, Combination, Dmarc, FilterFile, Thresholds
 from mailgw.config.schema.operation import Dns, Log
 from mailgw.config.schema.reception import DEFAULT_RATES, Extension, Limits, Listener, Rate, Timeouts, Tls, Trace
 from mailgw.config.schema.routing import Domain, Maildir, Routing
@@ -14,7 +14,9 @@ from mailgw.config.schema.settings import Settings
 from mailgw.config.schema.signing import Signing
 
 __all__ = [
+    "DEFAULT_COMBINATIONS",
     "DEFAULT_RATES",
+    "Combination",
     "Dmarc",
     "Dns",
     "Domain",

@@ -37,8 +37,48 @@ class Dmarc:
 
 
 @frozen
+class Combination:
+    """What several symbols say together: a symbol of its own, which is stated when all of `all`, at least one of `any`
+    (where it names some) and none of `none` are."""
+
+    all: tuple[str, ...] = setting("Symbols that must all be there.", ())
+    any: tuple[str, ...] = setting("Symbols of which one must be there.", ())
+    none: tuple[str, ...] = setting("Symbols that must not be there.", ())
+    score: float = setting("What it is worth. A key of its name in [scores] goes before.", 0.0, minimum=-1000)
+    instead: tuple[str, ...] = setting(
+        "Symbols of `all` and `any` that do not count themselves then: what they say is in this score.", ()
+    )
+    description: str = setting("What it means, in words for the verdict.", "")
+    enabled: bool = setting("Whether it is looked at.", True)
+
+
+DEFAULT_COMBINATIONS: Mapping[str, Combination] = {
+    "OUR_DOMAIN_FAILS_DMARC": Combination(
+        all=("FROM_DOMAIN_OF_OURS",),
+        any=("DMARC_FAIL_REJECT", "DMARC_FAIL_QUARANTINE"),
+        instead=("FROM_DOMAIN_OF_OURS",),
+        description="our domain is pretended, which DMARC has said",
+    ),
+    "PERSON_OF_OURS_ANSWERS_ELSEWHERE": Combination(
+        all=("FROM_PERSON_OF_OURS",),
+        any=("REPLY_TO_OTHER_DOMAIN", "FREEMAIL_REPLY_TO_OTHER", "SPF_FAIL", "SPF_SOFTFAIL"),
+        score=2.0,
+        description="one of our people is pretended, and the sender is not who it seems",
+    ),
+    "PROGRAM_BEHIND_PASSWORD": Combination(
+        all=("ATTACHMENT_ENCRYPTED",),
+        any=("ATTACHMENT_FORBIDDEN", "ATTACHMENT_NESTED_ARCHIVE"),
+        score=3.0,
+        description="a program that no scanner can look into",
+    ),
+}
+"""Those that hold without being set."""
+
+
+@frozen
 class FilterFile:
-    """filters.toml: thresholds, hard rules, weights, exceptions to DMARC, and a section for each filter."""
+    """filters.toml: thresholds, hard rules, weights, exceptions to DMARC, combinations, and a section for each
+    filter."""
 
     thresholds: Thresholds = field(factory=Thresholds)
     rules: Mapping[str, Literal["reject", "defer", "discard", "spam", "inbox"]] = setting(
@@ -46,4 +86,7 @@ class FilterFile:
     )
     scores: Mapping[str, float] = setting("Weights of symbols, where they differ from the defaults.", {})
     dmarc: Dmarc = field(factory=Dmarc)
+    combinations: Mapping[str, Combination] = setting(
+        "Combinations by the symbol that they state; a section replaces the default of its name.", {}
+    )
     filters: Mapping[str, Mapping[str, Any]] = setting("A section [filters.NAME] for each filter.", {})
