@@ -28,6 +28,7 @@ ALLOWED = {
     "operation": {"mail", "config"},
     "reception": {"mail", "smtp", "senderauth", "verdict", "routing", "queue", "config", "operation"},
     "delivery": {"mail", "smtp", "senderauth", "queue", "dns", "routing", "config", "operation", "state"},
+    "doctor": {"mail", "dns", "config", "senderauth", "delivery"},
 }
 WITHOUT_TWISTED = ("mail", "smtp", "config")
 # Blocking DNS; and the one global reactor, which only the composition root and the command line may name.

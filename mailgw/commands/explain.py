@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import random
 import re
@@ -11,7 +10,9 @@ from typing import Any
 import click
 from attrs import frozen
 
-from mailgw.commands.configuration import ConfigurationRefused, config_option, config_path
+from mailgw.commands.configuration import config_option, config_path
+from mailgw.commands.parameters import IpAddress
+from mailgw.commands.running import run_in_reactor
 from mailgw.mail.address import AddressError, Mailbox
 from mailgw.mail.envelope import Envelope, Recipient
 from mailgw.mail.identifiers import new_id
@@ -46,23 +47,10 @@ class _Address(click.ParamType[Mailbox | None]):
             self.fail(f"{text!r}: {error}", param, ctx)
 
 
-class _IpAddress(click.ParamType[str]):
-    """An IP address, in the form in which the gateway knows its clients."""
-
-    name = "address"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        try:
-            address = ipaddress.ip_address(str(value))
-        except ValueError:
-            self.fail(f"{value!r} is not an IP address", param, ctx)
-        return str(getattr(address, "ipv4_mapped", None) or address)
-
-
 @click.command()
 @config_option
 @click.argument("file", type=click.File("rb"))
-@click.option("--client-ip", type=_IpAddress(), default="127.0.0.1", show_default=True, help="The client's IP address.")
+@click.option("--client-ip", type=IpAddress(), default="127.0.0.1", show_default=True, help="The client's IP address.")
 @click.option("--helo", default="localhost", show_default=True, help="What it says in EHLO.")
 @click.option("--mail-from", type=_Address(), default="<>", show_default=True, help="The reverse-path.")
 @click.option("--rcpt", type=_Address(), multiple=True, help="A forward-path; may be given several times.")
@@ -84,33 +72,8 @@ def explain(
     content = _LONE_NEWLINE.sub(b"\r\n", file.read())
     question = Question(content, client_ip, helo, mail_from, tuple(filter(None, rcpt)), user)
     answers: list[str] = []
-    _run(lambda reactor: _answer(reactor, question, as_json, answers))
+    run_in_reactor(lambda reactor: _answer(reactor, question, as_json, answers))
     click.echo("".join(answers), nl=False)
-
-
-def _run(main: Any) -> None:
-    """Run a coroutine function under the reactor; its failure ends the command."""
-    # The reactor is installed by its import: the other commands do without one.
-    from twisted.internet import reactor
-    from twisted.internet.defer import Deferred
-    from twisted.python.failure import Failure
-
-    from mailgw.config.errors import ConfigurationErrors
-
-    twisted_reactor: Any = reactor
-    failures: list[Failure] = []
-
-    def begin() -> None:
-        done = Deferred.fromCoroutine(main(twisted_reactor))
-        done.addErrback(failures.append)
-        done.addBoth(lambda _: twisted_reactor.stop())
-
-    twisted_reactor.callWhenRunning(begin)
-    twisted_reactor.run()
-    for failure in failures:
-        if isinstance(failure.value, ConfigurationErrors):
-            raise ConfigurationRefused(failure.value.errors)
-        failure.raiseException()
 
 
 async def _answer(reactor: Any, question: Question, as_json: bool, answers: list[str]) -> None:

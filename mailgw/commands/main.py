@@ -9,6 +9,7 @@ import click
 from mailgw.commands.check import check
 from mailgw.commands.config import config
 from mailgw.commands.configuration import config_option
+from mailgw.commands.doctor import doctor
 from mailgw.commands.explain import explain
 from mailgw.commands.queue import queue
 from mailgw.commands.send import send
@@ -32,7 +33,7 @@ def main() -> None:
     """
 
 
-for command in (check, config, explain, queue, send, user):
+for command in (check, config, doctor, explain, queue, send, user):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ def server_options(settings: Tls) -> CertificateOptions | None:
     if not settings.certificate_file:
         return None
     # Twisted passes them on to pyOpenSSL, which wants cryptography's types now; the annotations name the older ones.
-    chain: list[Any] = list(_chain(settings.certificate_file))
+    chain: list[Any] = list(read_chain(settings.certificate_file))
     key: Any = _key(settings.key_file)
     minimum = TLSVersion.TLSv1_3 if settings.minimum_version == "1.3" else TLSVersion.TLSv1_2
     options = CertificateOptions(privateKey=key, certificate=chain[0], extraCertChain=chain[1:], raiseMinimumTo=minimum)
@@ -50,7 +50,8 @@ def _read(key: str, path: str) -> bytes:
         raise TlsError(f"{key}: cannot read {path}: {error.strerror}") from None
 
 
-def _chain(path: str) -> list[x509.Certificate]:
+def read_chain(path: str) -> list[x509.Certificate]:
+    """Read our certificate, and those above it that stand in its file. Raises TlsError."""
     text = _read("tls.certificate_file", path)
     if b"-----BEGIN CERTIFICATE-----" not in text:
         raise TlsError(f"tls.certificate_file: {path} holds no PEM certificate")

@@ -49,9 +49,14 @@ class Record:
         return below if exists else self.nonexistent_policy or below
 
 
+def is_record(text: bytes) -> bool:
+    """Whether a TXT record is one of DMARC: what it says may still be wrong."""
+    return bool(_VERSION.match(text))
+
+
 def find_record(texts: Iterable[object]) -> Record | None:
     """Take the TXT records of a name. None when none of them is a DMARC record, or several are (RFC 9989 4.10)."""
-    found = [text for text in texts if isinstance(text, bytes) and _VERSION.match(text)]
+    found = [text for text in texts if isinstance(text, bytes) and is_record(text)]
     return parse_record(found[0]) if len(found) == 1 else None
 
 

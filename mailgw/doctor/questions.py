@@ -1,0 +1,16 @@
+"""Questions to DNS that several checks have."""
+
+from __future__ import annotations
+
+from mailgw.dns.interface import Resolver
+
+
+async def addresses_of(resolver: Resolver, host: str) -> tuple[str, ...]:
+    """Give the IPv4 and IPv6 addresses of a host. Raises DnsFailure."""
+    found = [*(await resolver.lookup(host, "A")).records, *(await resolver.lookup(host, "AAAA")).records]
+    return tuple(address for address in found if isinstance(address, str))
+
+
+async def texts_of(resolver: Resolver, name: str) -> tuple[bytes, ...]:
+    """Give the TXT records of a name. Raises DnsFailure."""
+    return tuple(text for text in (await resolver.lookup(name, "TXT")).records if isinstance(text, bytes))

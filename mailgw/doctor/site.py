@@ -1,0 +1,57 @@
+"""What the configuration says of us, as far as others see it."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Sequence
+
+from attrs import frozen
+from cryptography import x509
+
+from mailgw.config.endpoints import parse_address
+from mailgw.config.schema import Settings
+from mailgw.delivery.signing_keys import StoredKey
+from mailgw.dns.interface import Resolver
+from mailgw.doctor.questions import addresses_of
+from mailgw.mail.address import ascii_domain
+
+
+@frozen
+class Site:
+    """Names are in A-labels. `addresses` are those that our mail comes from and goes to; `smarthost` is the route by
+    which mail leaves, empty when we send it ourselves; `chain` is our certificate with those above it;
+    `keys` are for DKIM."""
+
+    hostname: str
+    domains: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
+    smarthost: str = ""
+    chain: tuple[x509.Certificate, ...] = ()
+    keys: tuple[StoredKey, ...] = ()
+
+
+def make_site(settings: Settings, chain: Iterable[x509.Certificate], keys: Iterable[StoredKey] = ()) -> Site:
+    """Take it from the configuration. Its addresses are those of listeners, as far as they are public."""
+    listening = [
+        parse_address(text)[0]
+        for listener in settings.listeners.values()
+        if listener.kind != "lmtp"
+        for text in listener.addresses
+    ]
+    default = settings.relay.default
+    return Site(
+        hostname=ascii_domain(settings.hostname),
+        domains=tuple(ascii_domain(domain) for domain in settings.domains),
+        addresses=tuple(dict.fromkeys(a for a in listening if ipaddress.ip_address(a).is_global)),
+        smarthost=default.removeprefix("route:") if default != "mx" else "",
+        chain=tuple(chain),
+        keys=tuple(keys),
+    )
+
+
+async def public_addresses(resolver: Resolver, site: Site, given: Sequence[str]) -> tuple[str, ...]:
+    """Give our addresses: those that the postmaster names, else those of public listeners, else what DNS has for our
+    hostname (behind an address translator nothing else knows them). Raises DnsFailure."""
+    if given:
+        return tuple(str(ipaddress.ip_address(address)) for address in given)
+    return site.addresses or await addresses_of(resolver, site.hostname)

@@ -1,0 +1,74 @@
+"""Our EHLO name, the names of our addresses, the resolver."""
+
+from __future__ import annotations
+
+from mailgw.doctor import dnssec, names
+from mailgw.doctor.finding import Finding
+from tests.doctor.case import ADDRESS, HOST, DoctorCase
+from tests.fakes import FAIL, reverse_name
+
+
+class HostnameTests(DoctorCase):
+    def check(self, **types: list[str]) -> list[Finding]:
+        self.resolver.set(HOST, types)
+        return self.run_check(names.check_hostname(self.resolver, self.site))
+
+    def test_good(self) -> None:
+        self.assertAllGood(self.check(A=[ADDRESS], TXT=["v=spf1 a -all"]))
+
+    def test_no_address(self) -> None:
+        finding = self.assertFinding(self.check(), "error", "has no address")
+        self.assertEqual(finding.record, f"{HOST}. IN A {ADDRESS}")
+
+    def test_another_address(self) -> None:
+        findings = self.check(A=["192.0.2.9"], TXT=["v=spf1 a -all"])
+        self.assertFinding(findings, "warning", f"and not to our address {ADDRESS}")
+        self.assertFinding(findings, "error", "gets fail for our EHLO name")
+
+    def test_alias(self) -> None:
+        self.resolver.set("real.example", {"A": [ADDRESS]})
+        self.assertFinding(self.check(CNAME=["real.example"]), "warning", "is a CNAME")
+
+    def test_without_spf(self) -> None:
+        self.assertEqual(
+            self.assertFinding(self.check(A=[ADDRESS]), "note", "no SPF record").record,
+            f'{HOST}. IN TXT "v=spf1 a -all"',
+        )
+
+
+class AddressTests(DoctorCase):
+    def check(self, *pointers: str, fail: bool = False) -> list[Finding]:
+        self.resolver.set(reverse_name(ADDRESS), FAIL if fail else {"PTR": pointers})
+        return self.run_check(names.check_address(self.resolver, self.site, ADDRESS))
+
+    def test_good(self) -> None:
+        self.assertAllGood(self.check(HOST))
+
+    def test_no_name(self) -> None:
+        finding = self.assertFinding(self.check(), "error", "has no name")
+        self.assertEqual(finding.record, f"{reverse_name(ADDRESS)}. IN PTR {HOST}.")
+
+    def test_name_that_does_not_lead_back(self) -> None:
+        self.assertFinding(self.check("gone.example"), "error", "gone.example does not lead back")
+
+    def test_another_name(self) -> None:
+        self.resolver.set("dsl-1.provider.example", {"A": [ADDRESS]})
+        self.assertFinding(self.check("dsl-1.provider.example"), "warning", "is not our EHLO name")
+
+    def test_dns_does_not_answer(self) -> None:
+        self.assertFinding(self.check(fail=True), "warning", "DNS does not tell")
+
+
+class ResolverTests(DoctorCase):
+    def check(self) -> list[Finding]:
+        return self.run_check(dnssec.check(self.resolver, "192.0.2.53:53"))
+
+    def test_validates(self) -> None:
+        self.resolver.set("org", {"SOA": ["ns.example"]})
+        self.assertFinding(self.check(), "note", "does not say")
+        self.resolver.authenticated = True
+        self.assertAllGood(self.check())
+
+    def test_no_answer(self) -> None:
+        self.resolver.set("org", FAIL)
+        self.assertFinding(self.check(), "error", "does not answer")
