@@ -22,9 +22,10 @@ from zope.interface import implementer
 
 from mailgw.config import schema
 from mailgw.delivery.classify import Peer
-from mailgw.delivery.deadline import Deadline
 from mailgw.mail.message import FileContent, Message
 from mailgw.mail.reply import Reply
+from mailgw.operation.deadline import Deadline
+from mailgw.operation.outbox import Outbox
 from mailgw.operation.threads import Threads
 from mailgw.smtp.client import Capabilities, DotStuffer, MailTransaction, PeerError, ReplyReader, Step
 
@@ -45,7 +46,7 @@ class SmtpConnection(Protocol):
     log = Logger()
     transport: Any  # no one interface has what TCP and TLS transports both have
 
-    def __init__(self, clock: IReactorTime, settings: schema.Relay, peer: Peer) -> None:
+    def __init__(self, clock: IReactorTime, outbox: Outbox, settings: schema.Relay, peer: Peer) -> None:
         self.peer = peer
         self.capabilities = Capabilities()
         self.tls = ""
@@ -59,6 +60,7 @@ class SmtpConnection(Protocol):
         self.ours = False
         """Whether it was lost through trouble on our side."""
         self.on_lost: Callable[[SmtpConnection], None] = lambda connection: None
+        self._outbox = outbox
         self._settings = settings
         self._deadline = Deadline(clock, self._expired)
         self._reader = ReplyReader()
@@ -91,6 +93,7 @@ class SmtpConnection(Protocol):
         self.capabilities = Capabilities()  # RFC 3207 4.2: nothing from before counts
         self._handshake = Deferred(self._given_up)
         self._deadline.set(self._settings.connect_timeout, "the TLS handshake")
+        self._outbox.flush()
         self.transport.startTLS(creator)
         await self._handshake
         handle: SSL.Connection = self.transport.getHandle()
@@ -317,7 +320,7 @@ class SmtpConnection(Protocol):
 
     def _write(self, data: bytes) -> None:
         if not self.lost or self._quitting:
-            self.transport.write(data)
+            self._outbox.write(self.transport, data)
 
 
 def _describe(reason: Failure) -> str:

@@ -22,6 +22,7 @@ from mailgw.delivery.mx import MailExchangers
 from mailgw.delivery.opening import Access, open_session
 from mailgw.delivery.pool import ConnectionPool
 from mailgw.dns.interface import Resolver
+from mailgw.operation.outbox import Outbox
 from mailgw.operation.threads import Threads
 from mailgw.queue.item import Delayed
 
@@ -75,6 +76,7 @@ class Sessions:
         self.exchangers = MailExchangers(resolver, hostname, random)
         self.pool = ConnectionPool(settings)
         self._reactor = reactor
+        self._outbox = Outbox(reactor)
         self._routes = routes
         self._hostname = hostname
         self._threads = threads
@@ -132,7 +134,7 @@ class Sessions:
         return await self._open(peer, port, evolve(access, tls="none"))
 
     async def _open(self, peer: Peer, port: int, access: Access) -> SmtpConnection:
-        connection = SmtpConnection(self._reactor, self.settings, peer)
+        connection = SmtpConnection(self._reactor, self._outbox, self.settings, peer)
         endpoint = TCP6ClientEndpoint if ":" in peer.address else TCP4ClientEndpoint
         try:
             await endpoint(self._reactor, peer.address, port, timeout=self.settings.connect_timeout).connect(

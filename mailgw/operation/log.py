@@ -85,7 +85,7 @@ def _second(seconds: int) -> str:
 def _message(event: LogEvent) -> str:
     try:
         # Twisted's formatEvent takes five times as long. It is needed for what only it knows, such as `{name()}`.
-        text = event["log_format"].format_map(event)
+        text: str = event["log_format"].format_map(event)
     except Exception:
         text = formatEvent(event)
     failure = event.get("log_failure")

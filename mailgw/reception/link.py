@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IPushProducer, IReactorTime, ISSLTransport
+from twisted.internet.interfaces import IHandshakeListener, IPushProducer, IReactorTime, ISSLTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.ssl import CertificateOptions
 from twisted.internet.task import deferLater
@@ -16,6 +16,8 @@ from zope.interface import implementer
 
 from mailgw.config.schema import Timeouts
 from mailgw.mail.reply import Reply
+from mailgw.operation.deadline import Deadline
+from mailgw.operation.outbox import Outbox
 from mailgw.smtp.events import Event
 from mailgw.smtp.server import ServerConnection
 
@@ -42,6 +44,8 @@ BURST = 10
 them waiting for seconds."""
 _CLOSING = 10.0
 """Seconds that a peer has to read the last reply."""
+# What the timer waits for.
+_COMMAND, _HANDSHAKE, _CLOSE = "a command", "the TLS handshake", "the connection to close"
 
 
 @implementer(IHandshakeListener, IPushProducer)
@@ -57,16 +61,18 @@ class Link(Protocol):
         connection: ServerConnection,
         timeouts: Timeouts,
         clock: IReactorTime,
+        outbox: Outbox,
         connected: Callable[[Link], None],
     ) -> None:
         self._connection = connection
         self._connected = connected
         self._timeouts = timeouts
         self._clock = clock
+        self._outbox = outbox
         self._ends_at = clock.seconds() + timeouts.session
         self._waiter: Deferred[None] | None = None
         self._handshake: Deferred[None] | None = None
-        self._timer: IDelayedCall | None = None
+        self._timer = Deadline(clock, self._timed_out)
         self._patience = 0.0
         self._deadline = 0.0
         self._paused = False
@@ -123,35 +129,35 @@ class Link(Protocol):
         """Answer the last event (or greet)."""
         data = self._connection.reply(reply)
         if self._ended is None:
-            self.tcp.write(data)
+            self._outbox.write(self.tcp, data)
 
     async def start_tls(self, options: CertificateOptions) -> str:
         """Do the handshake; give protocol and cipher. Raises LinkEnded when it fails or takes too long."""
         if self._ended is not None:
             raise self._ended
         self._handshake = Deferred()
+        self._outbox.flush()
         self.tcp.startTLS(options)
-        self._set_timer(self._timeouts.handshake)
+        self._timer.set(self._timeouts.handshake, _HANDSHAKE)
         self._resume()
         try:
             await self._handshake
         finally:
             self._handshake = None
-            self._clear_timer()
+            self._timer.clear()
         self._connection.tls_started()
         handle = self.tcp.getHandle()
         return f"{handle.get_protocol_version_name()} {handle.get_cipher_name()}"
 
     def close(self) -> None:
         """End the connection, once what was written is out."""
-        self._clear_timer()
         if self._ended is None:
             self._ended = LinkEnded("closed")
             self._resume()
             self.tcp.unregisterProducer()  # a paused producer would keep the transport from closing
             self.tcp.loseConnection()
             # A peer that does not read keeps the connection half open; do not wait for it for ever.
-            self._timer = self._clock.callLater(_CLOSING, self._abort)
+            self._timer.set(_CLOSING, _CLOSE)
 
     # What the listener uses
 
@@ -167,7 +173,7 @@ class Link(Protocol):
         if self.silent_since is not None and limit < self._patience:
             self._deadline += limit - self._patience
             self._patience = limit
-            self._set_timer(max(0.0, min(self._deadline, self._ends_at) - self._clock.seconds()))
+            self._set_timer(self._clock.seconds())
 
     @property
     def silent_since(self) -> float | None:
@@ -226,7 +232,7 @@ class Link(Protocol):
             self._handshake.callback(None)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._clear_timer()
+        self._timer.stop()
         self._ended = LinkEnded("disconnected")
         if self._handshake is not None and not self._handshake.called:
             self._handshake.errback(LinkEnded("TLS handshake failed: " + _brief(reason)))
@@ -241,7 +247,7 @@ class Link(Protocol):
         now = self._clock.seconds()
         if not self._deadline:
             self._deadline = now + self._patience
-        self._set_timer(max(0.0, min(self._deadline, self._ends_at) - now))
+        self._set_timer(now)
         if self._full:
             self._pause()
         else:
@@ -267,19 +273,13 @@ class Link(Protocol):
             self._paused = False
             self.tcp.resumeProducing()
 
-    def _set_timer(self, limit: float) -> None:
-        # One timer a session, moved forward: cheaper than a new one for each command.
-        if self._timer is None or not self._timer.active():
-            self._timer = self._clock.callLater(limit, self._timed_out)
-        else:
-            self._timer.reset(limit)
+    def _set_timer(self, now: float) -> None:
+        self._timer.set(max(0.0, min(self._deadline, self._ends_at) - now), _COMMAND)
 
-    def _clear_timer(self) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-
-    def _timed_out(self) -> None:
-        if self._handshake is not None:
+    def _timed_out(self, waited_for: str) -> None:
+        if waited_for is _CLOSE:
+            self._abort()
+        elif self._handshake is not None:
             self._handshake.errback(LinkEnded("TLS handshake timed out"))
             self._abort()
         elif self._clock.seconds() >= self._ends_at:

@@ -14,6 +14,7 @@ from twisted.logger import Logger
 
 from mailgw.config.schema import Limits, Listener
 from mailgw.mail.transaction import Client
+from mailgw.operation.outbox import Outbox
 from mailgw.reception.intake import Intake, IntakeSettings
 from mailgw.reception.link import Link
 from mailgw.reception.networks import Networks
@@ -47,6 +48,7 @@ class ListenerFactory(ServerFactory):
         self._guard = session_settings.guard
         self._sessions = sessions
         self._clock = clock
+        self._outbox = Outbox(clock)
         self._new_id = new_id
         self._server_limits = server_limits(session_settings.limits)
         self._extensions = extensions(listener, session_settings)
@@ -79,6 +81,7 @@ class ListenerFactory(ServerFactory):
             connection,
             self._session_settings.timeouts,
             self._clock,
+            self._outbox,
             lambda link: self._connected(link, connection, header),
         )
 
