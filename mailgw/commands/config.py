@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from mailgw.config import document
+from mailgw.delivery.wording import languages, shipped_words
 
 
 @click.group()
@@ -17,6 +18,13 @@ def config() -> None:
 def show_defaults(file: str) -> None:
     """Print a file with every key that there is, its default, and what it means."""
     click.echo(shipped(file), nl=False)
+
+
+@config.command("show-wording")
+@click.argument("language", type=click.Choice(languages()))
+def show_wording(language: str) -> None:
+    """Print the words of reports to senders: any key of it may stand in [reports] wording_file."""
+    click.echo(shipped_words(language).read_text(), nl=False)
 
 
 def shipped(file: str) -> str:

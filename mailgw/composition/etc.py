@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 from mailgw.config.errors import ConfigError, ConfigurationErrors
 from mailgw.config.load import load_filter_file, load_settings
 from mailgw.config.schema import FilterFile, Settings
+from mailgw.delivery.wording import Wording, load_wording
 from mailgw.filters.catalogue import Catalogue
 from mailgw.filters.catalogue import read as read_catalogue
 from mailgw.operation.threads import Threads
@@ -30,6 +31,7 @@ class Etc:
     settings: Settings
     filter_file: FilterFile
     catalogue: Catalogue
+    wording: Wording
     router: CurrentRouter
     lists: Mapping[str, RecipientList]
     """Of domains with a recipients_command; empty until RecipientCommands fills them."""
@@ -46,6 +48,7 @@ def load(path: str | os.PathLike[str], clock: IReactorTime, threads: Threads) ->
     errors: list[ConfigError] = []
     filter_file = FilterFile()
     catalogue: Catalogue | None = None
+    wording: Wording | None = None
     router: CurrentRouter | None = None
     lists = make_lists(settings)
     errors += check_programs(settings, str(main))
@@ -55,9 +58,13 @@ def load(path: str | os.PathLike[str], clock: IReactorTime, threads: Threads) ->
     except ConfigurationErrors as found:
         errors += found.errors
     try:
+        wording = load_wording(settings.reports.language, settings.reports.wording_file)
+    except ConfigurationErrors as found:
+        errors += found.errors
+    try:
         router = CurrentRouter(routing_files(settings), lambda: load_router(settings, str(main), lists), clock, threads)
     except ConfigurationErrors as found:
         errors += found.errors
-    if errors or router is None or catalogue is None:
+    if errors or router is None or catalogue is None or wording is None:
         raise ConfigurationErrors(errors)
-    return Etc(main, settings, filter_file, catalogue, router, lists)
+    return Etc(main, settings, filter_file, catalogue, wording, router, lists)

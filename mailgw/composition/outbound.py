@@ -16,6 +16,7 @@ from mailgw.delivery.maildir import MaildirAgent
 from mailgw.delivery.relay import RelayAgent
 from mailgw.delivery.sessions import Sessions
 from mailgw.dns.interface import Resolver
+from mailgw.mail.address import Mailbox
 from mailgw.operation.service import Part, nothing
 from mailgw.operation.threads import Pool
 from mailgw.queue.agent import DeliveryAgent
@@ -48,9 +49,18 @@ def make_outbound(etc: Etc, resolver: Resolver, reactor: Any, disk: Pool, entrop
     hops = Sessions(reactor, resolver, settings.relay, settings.routes, settings.hostname, disk, entropy)
     relay = RelayAgent(hops, disk)
     verifier = CallAhead(hops, reactor, settings.timeouts.call_ahead)
-    reporter = ReportWriter(settings.hostname, etc.router, settings.queue, reactor, entropy)
+    reporter = ReportWriter(
+        settings.hostname,
+        Mailbox("postmaster", next(iter(settings.domains), settings.hostname)),
+        etc.router,
+        etc.wording,
+        settings.queue.report_lifetime,
+        reactor,
+        entropy,
+        tell_postmaster=settings.reports.unverified == "postmaster",
+    )
     agents: dict[str, DeliveryAgent] = {"maildir": maildir, "relay": relay, "alias": AliasAgent()}
-    scheduler = Scheduler(store, agents, reporter, reactor, entropy, settings.queue)
+    scheduler = Scheduler(store, agents, reporter, reactor, entropy, settings.queue, settings.reports.delay)
     parts = (
         Part("queue", store.open, store.close),
         Part("folders", nothing, maildir.close),

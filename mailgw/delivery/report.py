@@ -5,16 +5,18 @@ from __future__ import annotations
 import quopri
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from email.header import Header
 from email.utils import format_datetime
 
-from attrs import evolve, frozen
+from attrs import evolve
 
-from mailgw.delivery.causes import cause_of
+from mailgw.delivery.causes import cause_of, last_cause_of
+from mailgw.delivery.wording import Kind, Wording
 from mailgw.mail.address import Mailbox
 from mailgw.mail.message import BytesContent
-from mailgw.queue.item import Delivered, Delivery, Failed, QueuedMessage
+from mailgw.queue.item import Delayed, Delivered, Delivery, Failed, QueuedMessage
 from mailgw.smtp.dsn import utf8_address_encode
 
 # What is quoted of the original is its header, up to this size; of what the remote said, so many characters.
@@ -29,36 +31,13 @@ _MESSAGE_ID = re.compile(r"<[!-;=?-~]{1,900}>")
 _RELATED = ("Subject", "Date", "To")
 
 
-@frozen
-class Kind:
-    """A kind of report, in words."""
-
-    subject: str
-    one: str
-    many: str
-
-
-FAILURE = Kind(
-    "Undelivered Mail Returned to Sender",
-    "Your message could not be delivered to this recipient:",
-    "Your message could not be delivered to these recipients:",
-)
-SUCCESS = Kind(
-    "Successful Mail Delivery Report",
-    "You asked for a report about this recipient:",
-    "You asked for a report about these recipients:",
-)
-_DONE = {
-    "delivered": "The message is in the mailbox. That does not say that it was read.",
-    "relayed": "The message was passed on to the mail server {remote}. It makes no reports of success, so this is the "
-    "last that we can tell.",
-    "expanded": "The address stands for several recipients, and the message was sent on to each of them. We make no "
-    "reports of success about them.",
-}
+Result = Delivered | Delayed | Failed
+_KINDS: Mapping[type[Result], Kind] = {Failed: "failure", Delayed: "delay", Delivered: "success"}
 
 
 class ReportText:
-    """The bytes of one report about `results`, which are all of one kind.
+    """The bytes of one report about `results`, which are all of one kind, to `reader`: the sender, or the postmaster
+    in its place.
 
     `international` says that its fields hold addresses that are not ASCII, so that it needs SMTPUTF8 itself. Without
     it the report is 7-bit, whatever a remote said, unless the whole original goes back and is not. `redacted` leaves
@@ -70,9 +49,11 @@ class ReportText:
         report_id: str,
         hostname: str,
         message: QueuedMessage,
-        results: Sequence[tuple[Delivery, Delivered | Failed]],
+        results: Sequence[tuple[Delivery, Result]],
         now: float,
+        wording: Wording,
         *,
+        reader: Mailbox,
         redacted: bool = False,
     ) -> None:
         self._id = report_id
@@ -81,9 +62,10 @@ class ReportText:
         self._results = results
         self._now = now
         self._redacted = redacted
-        self._kind = FAILURE if isinstance(results[0][1], Failed) else SUCCESS
-        assert message.envelope.reverse_path is not None
-        self._to = _for_field(message.envelope.reverse_path)
+        self._wording = wording
+        self._kind: Kind = _KINDS[type(results[0][1])]
+        self._to = _for_field(reader)
+        self._untold = "" if reader == message.envelope.reverse_path else str(message.envelope.reverse_path)
         # RFC 6533 4: only who has shown to know internationalised mail gets it.
         addresses = [self._to, *(_for_field(delivery.recipient.forward_path) for delivery, _ in results)]
         originals = [delivery.recipient.orcpt for delivery, _ in results]
@@ -114,7 +96,7 @@ class ReportText:
         fields = [
             f"From: Mail Delivery System <MAILER-DAEMON@{self._hostname}>",
             f"To: {self._to}",
-            f"Subject: {self._kind.subject}",
+            f"Subject: {_encoded(self._wording.subject(self._kind))}",
             f"Date: {_date(self._now)}",
             f"Message-ID: <{self._id}@{self._hostname}>",
             *([f"In-Reply-To: {found[0]}", f"References: {found[0]}"] if found else []),
@@ -142,25 +124,47 @@ class ReportText:
     # For people
 
     def _notification(self) -> bytes:
-        lines = [f"This is the mail server {self._hostname}.", ""]
-        lines.append(self._kind.many if len(self._results) > 1 else self._kind.one)
-        for delivery, result in self._results:
-            lines += ["", f"  {delivery.recipient.forward_path}"]
-            lines += _explanation(result) if isinstance(result, Failed) else _success(result)
-        lines += ["", "Recipients who are not named here are not concerned.", "", "The message:"]
-        for name in () if self._redacted else _RELATED:
-            if field := self._message.message.get(name):
-                lines.append(f"  {name}: {_one_line(field.text)[:200]}")
-        lines += [f"  taken here at {_date(self._message.received)}, with the id {self._message.id}", ""]
-        if self._redacted:
-            lines += _wrapped("It was to go over secure connections only (REQUIRETLS), so nothing of it is shown.", "")
-        returned = "It" if self._full() is not None else "Its header"
-        lines += [
-            "A report for programs is attached."
-            if self._redacted
-            else f"{returned}, and a report for programs, are attached."
-        ]
-        return "\r\n".join([*lines, ""]).encode()
+        text = self._wording.render(
+            self._kind,
+            {
+                "hostname": self._hostname,
+                "untold": self._untold,
+                "age": self._wording.age(self._now - self._message.received),
+                "recipients": [self._facts(delivery, result) for delivery, result in self._results],
+                "fields": [
+                    (name, _one_line(field.text)[:200])
+                    for name in (() if self._redacted else _RELATED)
+                    if (field := self._message.message.get(name))
+                ],
+                "received": _date(self._message.received),
+                "id": self._message.id,
+                "returned": "nothing" if self._redacted else "header" if self._full() is None else "message",
+            },
+        )
+        return text.replace("\n", "\r\n").encode()
+
+    def _facts(self, delivery: Delivery, result: Result) -> Mapping[str, str]:
+        """What the words may name of a recipient."""
+        facts = dict.fromkeys(("what", "action", "last", "reply", "reason", "status", "done"), "")
+        facts |= {
+            "address": str(delivery.recipient.forward_path),
+            "remote": _one_line(result.remote),
+            "next": _date(delivery.due),
+            "until": _date(delivery.expires),
+        }
+        if isinstance(result, Delivered):
+            return {**facts, "done": result.action}
+        cause = self._wording.cause(cause_of(result))
+        last = last_cause_of(result)
+        return {
+            **facts,
+            "what": cause.what,
+            "action": cause.action,
+            "last": self._wording.cause(last).what if last else "",
+            "reply": _one_line(str(result.reply)) if result.reply is not None else "",
+            "reason": _one_line(result.reason),
+            "status": result.status,
+        }
 
     # For programs
 
@@ -173,7 +177,7 @@ class ReportText:
         groups = [fields, *(self._recipient(delivery, result) for delivery, result in self._results)]
         return "\r\n".join("".join(f"{line}\r\n" for line in group) for group in groups).encode()
 
-    def _recipient(self, delivery: Delivery, result: Delivered | Failed) -> list[str]:
+    def _recipient(self, delivery: Delivery, result: Result) -> list[str]:
         fields = []
         recipient = delivery.recipient
         if recipient.orcpt:
@@ -181,17 +185,19 @@ class ReportText:
             fields.append(f"Original-Recipient: {self._typed(_one_line(kind), _one_line(address))}")
         final = _for_field(recipient.forward_path)
         fields.append(f"Final-Recipient: {self._typed('rfc822' if final.isascii() else 'utf-8', final)}")
-        if isinstance(result, Failed):
-            code = f"smtp; {result.reply}" if result.reply is not None else f"x-mailgw; {result.reason}"
-            fields += ["Action: failed", f"Status: {result.status}"]
-            fields += [_remote(result.remote)] if result.remote else []
-            fields += [self._diagnostic(code)]
-        else:
+        if isinstance(result, Delivered):
             # Where a folder stands is nobody's business but ours.
             fields += [f"Action: {result.action}", "Status: 2.0.0"]
             if result.action == "relayed":
                 fields += [_remote(result.remote), self._diagnostic(f"smtp; {result.detail}")]
+        else:
+            code = f"smtp; {result.reply}" if result.reply is not None else f"x-mailgw; {result.reason}"
+            fields += [f"Action: {'failed' if isinstance(result, Failed) else 'delayed'}", f"Status: {result.status}"]
+            fields += [_remote(result.remote)] if result.remote else []
+            fields += [self._diagnostic(code)]
         fields.append(f"Last-Attempt-Date: {_date(self._now)}")
+        if isinstance(result, Delayed):  # RFC 3464 2.3.9
+            fields.append(f"Will-Retry-Until: {_date(delivery.expires)}")
         return fields
 
     def _typed(self, kind: str, address: str) -> str:
@@ -218,7 +224,7 @@ class ReportText:
         """The whole original where the sender asked for it with RET=FULL, for a failure (RFC 3461 4.3)."""
         envelope, message = self._message.envelope, self._message.message
         # RFC 8689 5: what wants TLS goes back as if RET=HDRS was said.
-        if envelope.ret != "FULL" or self._kind is not FAILURE or envelope.requiretls or self._redacted:
+        if envelope.ret != "FULL" or self._kind != "failure" or envelope.requiretls or self._redacted:
             return None
         if not isinstance(message.content, BytesContent) or message.size > MAX_RETURNED:
             return None
@@ -245,22 +251,6 @@ class ReportText:
         return head.decode("utf-8", "replace").encode() if self.international else head
 
 
-def _explanation(failure: Failed) -> list[str]:
-    cause = cause_of(failure)
-    lines = [*_wrapped(cause.what), *_wrapped(cause.action)]
-    if failure.reply is not None:
-        said = _one_line(str(failure.reply))
-        lines += ["", f"    What the remote server {failure.remote} said:", *_wrapped(said, "      ")]
-        lines += ["", *_wrapped(f"({_one_line(failure.reason)}; status {failure.status})")]
-    else:
-        lines += ["", *_wrapped(f"In detail: {_one_line(failure.reason)} (status {failure.status})")]
-    return lines
-
-
-def _success(delivered: Delivered) -> list[str]:
-    return _wrapped(_DONE.get(delivered.action, "").format(remote=delivered.remote))
-
-
 def _remote(remote: str) -> str:
     name = remote.partition(" ")[0]
     literal = name if re.search("[A-Za-z]", name) and ":" not in name else f"[{name}]"
@@ -278,8 +268,8 @@ def _one_line(text: str) -> str:
     return _CONTROL.sub(" ", text)[:MAX_TEXT].strip()
 
 
-def _wrapped(text: str, indent: str = "    ") -> list[str]:
-    return textwrap.wrap(text, 76, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
+def _encoded(text: str) -> str:
+    return text if text.isascii() else Header(text, "utf-8", header_name="Subject").encode(linesep="\r\n")
 
 
 def _date(seconds: float) -> str:

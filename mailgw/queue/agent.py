@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from mailgw.queue.item import Delivered, Delivery, Destination, Failed, Outcome, QueuedMessage
+from mailgw.queue.item import Delivery, Destination, Outcome, QueuedMessage
 from mailgw.queue.store import Entry
 
 
@@ -34,10 +34,10 @@ class DeliveryAgent(Protocol):
 
 
 class Reporter(Protocol):
-    def report(self, message: QueuedMessage, results: Sequence[tuple[Delivery, Delivered | Failed]]) -> Sequence[Entry]:
+    def report(self, message: QueuedMessage, results: Sequence[tuple[Delivery, Outcome]]) -> Sequence[Entry]:
         """Make the RFC 3464 reports about these recipients, ready to be put; none where nobody may be told.
 
-        `results` are what was settled now and may be of interest: failures, and what was delivered with an `action`
-        for a sender who asked for it.
+        `results` are what may be of interest: failures, what was delivered with an `action` for a sender who asked for
+        it, and what is delayed for so long that the sender should know; a delayed delivery is in its next state.
         """
         ...

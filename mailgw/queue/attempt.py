@@ -19,10 +19,14 @@ from mailgw.queue.store import Entry, Settlement
 
 @frozen
 class Attempted:
-    """What became of a job. `site` is the outcome that tells how the site does; None: it was not asked."""
+    """What became of a job. `site` is the outcome that tells how the site does; None: it was not asked.
+
+    `untried` are deliveries whose senders are to hear now that they wait, for the trouble of their site.
+    """
 
     results: tuple[tuple[Delivery, Outcome], ...]
     site: Outcome | None
+    untried: tuple[tuple[Delivery, Delayed], ...] = ()
 
 
 class Attempts:
@@ -42,14 +46,14 @@ class Attempts:
 
     async def make(self, site: Site, job: Job, message: QueuedMessage, stopping: Callable[[], bool]) -> Attempted:
         """Let the agent deliver. Raises CancelledError when the scheduler stops, nothing else."""
-        late, deliveries = self._part_expired(site, job, message)
+        late, untried, deliveries = self._part(site, job, message)
         if not deliveries:
-            return Attempted(tuple(late), None)
+            return Attempted(late, None, untried)
         agent = self._agents.get(job.destination.agent)
         outcomes: Sequence[Outcome]
         if agent is None:
             problem = Delayed("4.3.5", f"no delivery agent is named {job.destination.agent!r}")
-            return Attempted((*late, *((delivery, problem) for delivery in deliveries)), problem)
+            return Attempted((*late, *((delivery, problem) for delivery in deliveries)), problem, untried)
         try:
             outcomes = await agent.deliver(message, deliveries)
             if len(outcomes) != len(deliveries):
@@ -66,20 +70,24 @@ class Attempts:
             )
             outcomes = [Delayed("4.3.0", "an internal error; the log has the details")] * len(deliveries)
         trouble = next((outcome for outcome in outcomes if isinstance(outcome, Delayed) and outcome.site_wide), None)
-        return Attempted((*late, *zip(deliveries, outcomes, strict=True)), trouble or outcomes[0])
+        return Attempted((*late, *zip(deliveries, outcomes, strict=True)), trouble or outcomes[0], untried)
 
-    def conclude(
-        self, message: QueuedMessage, results: Sequence[tuple[Delivery, Outcome]]
-    ) -> tuple[list[Settlement], Sequence[Entry]]:
+    def conclude(self, message: QueuedMessage, attempted: Attempted) -> tuple[list[Settlement], Sequence[Entry]]:
         """Give what to write: the deliveries that are settled or wait again, and the reports to the sender."""
         now = self._clock.seconds()
         settlements: list[Settlement] = []
-        reported: list[tuple[Delivery, Delivered | Failed]] = []
-        for delivery, outcome in results:
+        reported: list[tuple[Delivery, Outcome]] = []
+        for delivery, trouble in attempted.untried:
+            waiting = self._retry.told(delivery, trouble, now)
+            settlements.append(Settlement(delivery.id, waiting))
+            reported.append((waiting, trouble))
+        for delivery, outcome in attempted.results:
             following = self._retry.after(message, delivery, outcome, now) if isinstance(outcome, Delayed) else outcome
             if isinstance(following, Delivery):
                 self._log_delayed(message, following)
                 settlements.append(Settlement(delivery.id, following))
+                if self._retry.is_report_due(message, delivery, now):
+                    reported.append((following, outcome))
                 continue
             settlements.append(Settlement(delivery.id))
             self._log_settled(message, delivery, following)
@@ -105,22 +113,28 @@ class Attempts:
             }
             return [kept.get(settlement.id, settlement) for settlement in settlements], ()
 
-    def _part_expired(
+    def _part(
         self, site: Site, job: Job, message: QueuedMessage
-    ) -> tuple[list[tuple[Delivery, Outcome]], list[Delivery]]:
-        """Part those whose time is over from those to try. What was never tried is tried once, though late.
+    ) -> tuple[tuple[tuple[Delivery, Outcome], ...], tuple[tuple[Delivery, Delayed], ...], list[Delivery]]:
+        """Part those whose time is over, and those whose senders are to hear that they wait, from those to try.
 
-        While a site is in trouble, only a few deliveries are tried there; the others run out of time here.
+        While a site is in trouble, only a few deliveries are tried there; the others run out of time here. What was
+        never tried is tried once, though late.
         """
-        now = self._clock.seconds()
+        now, trouble = self._clock.seconds(), site.last
+        if trouble is None:
+            return (), (), list(job.deliveries)
         late: list[tuple[Delivery, Outcome]] = []
+        untried: list[tuple[Delivery, Delayed]] = []
         deliveries = []
         for delivery in job.deliveries:
-            if site.last is not None and self._retry.has_expired(message, delivery, now):
-                late.append((delivery, site.last))
+            if self._retry.has_expired(message, delivery, now):
+                late.append((delivery, trouble))
+            elif self._retry.is_report_due(message, delivery, now):
+                untried.append((delivery, trouble))
             else:
                 deliveries.append(delivery)
-        return late, deliveries
+        return tuple(late), tuple(untried), deliveries
 
     def _kept(self, message: QueuedMessage, delivery: Delivery, outcome: Failed, now: float) -> Settlement:
         due = now + self._retry.site_pause(delivery.attempts + 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from random import Random
 
 from attrs import evolve
@@ -14,8 +15,10 @@ _LONGEST_PAUSE = 1800.0
 
 
 class RetryPolicy:
-    def __init__(self, settings: Queue, random: Random) -> None:
+    def __init__(self, settings: Queue, random: Random, delay_reports: Sequence[float] = ()) -> None:
+        """`delay_reports` are the ages, in seconds, at which the sender hears of a message that still waits."""
         self._settings = settings
+        self._delay_reports = sorted(delay_reports)
         self._random = random
         self._schedule = settings.retry or Queue().retry
 
@@ -31,8 +34,22 @@ class RetryPolicy:
         if now >= limit:
             return self.expired(message, outcome, now)
         pause = self._jittered(self._schedule[min(attempts, len(self._schedule)) - 1])
-        # The last try is at the end of the lifetime, not long before it.
-        return evolve(delivery, attempts=attempts, due=min(now + pause, limit), last=words(outcome))
+        # The last try is at the end of the lifetime, not long before it; and when the sender is to hear of the delay
+        # there is one, so that it hears how things are then.
+        due = min((now + pause, limit, *(at for at in self._report_times(message) if at > now)))
+        return evolve(delivery, attempts=attempts, due=due, last=words(outcome))
+
+    def told(self, delivery: Delivery, trouble: Delayed, now: float) -> Delivery:
+        """Give the next state of a delivery that was not tried: its sender heard that it waits for its site."""
+        return evolve(delivery, due=now + self._jittered(self._schedule[0]), last=words(trouble))
+
+    def is_report_due(self, message: QueuedMessage, delivery: Delivery, now: float) -> bool:
+        """Whether the sender is to hear of the delay now: once for each time, since the next try comes after it."""
+        return any(delivery.due <= at <= now for at in self._report_times(message))
+
+    def _report_times(self, message: QueuedMessage) -> Iterator[float]:
+        if message.envelope.reverse_path is not None:
+            yield from (message.received + age for age in self._delay_reports)
 
     def has_expired(self, message: QueuedMessage, delivery: Delivery, now: float) -> bool:
         return now >= self._limit(message, delivery)

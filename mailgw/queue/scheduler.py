@@ -46,13 +46,14 @@ class Scheduler:
         clock: IReactorTime,
         random: Random,
         settings: Queue,
+        delay_reports: Sequence[float] = (),
     ) -> None:
         """`agents` are keyed by `Destination.agent`. The store is to be open before `start`."""
         self._store = store
         self._agents = agents
         self._clock: Any = clock
         self._concurrency = settings.concurrency
-        self._retry = RetryPolicy(settings, random)
+        self._retry = RetryPolicy(settings, random, delay_reports)
         self._attempts = Attempts(agents, reporter, self._retry, clock)
         self._window = Window(settings.window)
         self._sites = Sites(agents, settings.site_concurrency, self._found)
@@ -209,7 +210,7 @@ class Scheduler:
             return
         self._learn(site, attempted, started)
         self._dispatch()  # the next attempt need not wait for this one's settlement
-        settlements, reports = self._attempts.conclude(message, attempted.results)
+        settlements, reports = self._attempts.conclude(message, attempted)
         await self._settle(message.id, settlements, reports)
         now = self._now()
         for settlement in settlements:

@@ -7,21 +7,21 @@ import email.policy
 import random
 from collections.abc import Sequence
 from email.message import Message as Parsed
+from pathlib import Path
 from typing import Any
 
 from attrs import evolve
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from mailgw.config import schema
-from mailgw.delivery.causes import cause_of
 from mailgw.delivery.dsn import ReportWriter
 from mailgw.delivery.report import MAX_HEADERS, MAX_RETURNED
+from mailgw.delivery.wording import Wording, load_wording
 from mailgw.mail.address import Mailbox
 from mailgw.mail.message import FileContent, Message
 from mailgw.mail.reply import Reply
-from mailgw.mail.verdict import Verdict
-from mailgw.queue.item import Delivered, Delivery, Destination, Failed, QueuedMessage
+from mailgw.mail.verdict import Verdict, VerdictLine
+from mailgw.queue.item import Delayed, Delivered, Delivery, Destination, Failed, QueuedMessage
 from mailgw.queue.store import Entry
 from mailgw.routing.interface import Routed, Target, Unknown
 from tests.delivery.peers import deliveries, queued
@@ -31,6 +31,10 @@ ORIGINAL = HEADER + b"\r\nSecret\r\n"
 REFUSED = Failed(
     "5.1.1", "the recipient was refused", "mx.example.org [192.0.2.1]", Reply(550, "5.1.1", ("no such user", "bye"))
 )
+
+
+def verdict(*symbols: str, action: Any = "inbox") -> Verdict:
+    return Verdict(action, 0.0, tuple(VerdictLine(symbol, "", "", 0.0, 1.0, 0.0, 0.0) for symbol in symbols), "")
 
 
 class OurRouter:
@@ -51,8 +55,19 @@ class ReportTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.clock.advance(86400 * 365)
-        settings = schema.Queue(report_lifetime=1000.0)
-        self.writer = ReportWriter("gw.example.net", OurRouter(), settings, self.clock, random.Random(1))
+        self.writer = self.make_writer()
+
+    def make_writer(self, wording: Wording | None = None, **options: Any) -> ReportWriter:
+        return ReportWriter(
+            "gw.example.net",
+            Mailbox("postmaster", "example.net"),
+            OurRouter(),
+            wording or load_wording("en"),
+            1000.0,
+            self.clock,
+            random.Random(1),
+            **options,
+        )
 
     def report(self, message: QueuedMessage | None = None, *failures: tuple[Delivery, Any]) -> Entry | None:
         """The one report that is made, or None."""
@@ -295,7 +310,7 @@ class SuccessTests(ReportTestCase):
         self.assertEqual(self.reports(queued(reverse_path=None), (self.asked(), Delivered("", action="delivered"))), ())
 
     def test_spam_is_not_confirmed(self) -> None:
-        message = evolve(queued(ORIGINAL), verdict=Verdict("spam", 9.0, (), "spam"))
+        message = evolve(queued(ORIGINAL), origin="mx", verdict=verdict("SPF_PASS", action="spam"))
         self.assertEqual(self.reports(message, (self.asked(), Delivered("", action="delivered"))), ())
 
 
@@ -354,31 +369,101 @@ class RequireTlsTests(ReportTestCase):
         self.assertIn(b"Final-Recipient: rfc822; alice@example.org", data)
 
 
-class CauseTests(SynchronousTestCase):
-    def test_by_status(self) -> None:
-        for status, word in (
-            ("5.1.1", "no such mailbox"),
-            ("5.1.10", "takes no mail"),
-            ("5.1.2", "domain"),
-            ("4.2.2", "full"),
-            ("5.3.4", "larger"),
-            ("5.7.1", "refuses"),
-            ("5.7.26", "verify"),
-            ("4.7.4", "secure"),
-            ("4.4.7", "in the time"),
-            ("4.4.1", "reached"),
-            ("5.0.0", "refuses"),
-        ):
-            self.assertIn(word, cause_of(Failed(status, "")).what, status)
+class DelayTests(ReportTestCase):
+    """RFC 3461 4.1 and RFC 3464 2.3.3: a message that still waits."""
 
-    def test_by_text_when_the_status_says_nothing(self) -> None:
-        for text, word in (
-            ("User unknown in virtual alias table", "no such mailbox"),
-            ("sorry, no such user here", "no such mailbox"),
-            ("The user you are trying to contact is over quota", "full"),
-            ("message size exceeds fixed limit", "larger"),
-            ("rejected as SPAM", "refuses the message: its content"),
-            ("Must issue a STARTTLS command first", "secure"),
-            ("because I say so", "refuses the message."),
+    LATE = Delayed("4.4.1", "the connection was refused", "mx.example.org [192.0.2.1]")
+
+    def waiting(self, **recipient: Any) -> Delivery:
+        (delivery,) = deliveries("mx:example.org", **recipient)
+        return evolve(delivery, due=self.clock.seconds() + 3600, expires=self.clock.seconds() + 86400)
+
+    def test_what_it_says(self) -> None:
+        message = evolve(queued(ORIGINAL), received=self.clock.seconds() - 4 * 3600)
+        parsed = self.parsed(message, (self.waiting(), self.LATE))
+        self.assertEqual(parsed["Subject"], "Delayed Mail (still being retried)")
+        text = self.text(parsed)
+        self.assertTrue(text.startswith("You need not send your message again"), text)
+        self.assertIn("took your message 4 hours ago", text)
+        self.assertIn("could not be reached", text)
+        self.assertIn("Next try: Fri, 01 Jan 1971 01:00:00 +0000", text)
+        self.assertIn("Tried until: Sat, 02 Jan 1971 00:00:00 +0000", text)
+        _, per_recipient = self.status(parsed)
+        self.assertEqual((per_recipient["Action"], per_recipient["Status"]), ("delayed", "4.4.1"))
+        self.assertEqual(per_recipient["Will-Retry-Until"], "Sat, 02 Jan 1971 00:00:00 +0000")
+        self.assertEqual(parsed.get_payload(2).get_content_type(), "text/rfc822-headers")
+
+    def test_only_who_wants_it(self) -> None:
+        wanted = frozenset({"DELAY"})
+        self.assertIsNotNone(self.report(None, (self.waiting(notify=wanted), self.LATE)))
+        for notify in ({"FAILURE"}, {"NEVER"}, {"SUCCESS", "FAILURE"}):
+            self.assertIsNone(self.report(None, (self.waiting(notify=frozenset(notify)), self.LATE)))
+
+    def test_the_postmaster_need_not_know(self) -> None:
+        message = evolve(queued(ORIGINAL), origin="mx", verdict=verdict("SPF_NONE"))
+        self.assertIsNone(self.report(message, (self.waiting(), self.LATE)))
+
+
+class BackscatterTests(ReportTestCase):
+    """A report to a forged address goes to somebody who has nothing to do with the message."""
+
+    def told(self, message: QueuedMessage) -> list[str]:
+        failed = (deliveries("mx:example.org")[0], REFUSED)
+        return [str(entry.message.envelope.recipients[0].forward_path) for entry in self.reports(message, failed)]
+
+    def received(self, *symbols: str, action: Any = "inbox", sender: str = "carol@example.com") -> QueuedMessage:
+        content = ORIGINAL.replace(b"From: bob@example.net", b"From: Carol <carol@Example.com>")
+        return evolve(queued(content, sender), origin="mx", verdict=verdict(*symbols, action=action))
+
+    def test_who_is_verified(self) -> None:
+        for message in (
+            queued(ORIGINAL, "carol@example.com"),
+            evolve(self.received("SPF_NONE"), origin="lmtp"),
+            evolve(self.received(), identity="carol", verdict=None),
+            self.received("SPF_PASS"),
+            self.received("SPF_NONE", "DMARC_PASS"),
         ):
-            self.assertIn(word, cause_of(Failed("5.0.0", "", "", Reply(550, "", (text,)))).what, text)
+            self.assertEqual(self.told(message), ["carol@example.com"])
+
+    def test_who_is_not(self) -> None:
+        for message in (
+            self.received("SPF_NONE"),
+            self.received("SPF_SOFTFAIL", "DKIM_VALID"),
+            self.received("DMARC_PASS", sender="victim@elsewhere.example"),
+            self.received("DMARC_PASS", sender="victim@notexample.com"),
+            evolve(self.received(), verdict=None),
+            self.received("SPF_FAIL", sender="bob@example.net"),
+        ):
+            self.assertEqual(self.told(message), ["postmaster@example.net"])
+
+    def test_the_postmaster_learns_why(self) -> None:
+        (entry,) = self.reports(self.received("SPF_NONE"), (deliveries("mx:example.org")[0], REFUSED))
+        text = b"".join(entry.message.message.output())
+        self.assertIn(b"carol@example.com, is not\r\ntold, since nothing proves that the address is not forged", text)
+
+    def test_spam_and_what_nobody_wants_to_know(self) -> None:
+        self.assertEqual(self.told(self.received("SPF_PASS", action="spam")), [])
+        self.writer = self.make_writer(tell_postmaster=False)
+        self.assertEqual(self.told(self.received("SPF_NONE")), [])
+
+
+class WordingTests(ReportTestCase):
+    def test_another_language(self) -> None:
+        self.writer = self.make_writer(load_wording("de"))
+        parsed = self.parsed()
+        self.assertEqual(parsed["Subject"], "Unzustellbare Nachricht: zurück an den Absender")
+        self.assertIn("Das Postfach gibt es nicht.", self.text(parsed))
+
+    def test_words_of_the_site(self) -> None:
+        path = Path(self.mktemp())
+        path.write_text('[failure]\nsubject = "Sorry"\n[causes.unknown_user]\naction = "Ask 1234."\n')
+        self.writer = self.make_writer(load_wording("en", str(path)))
+        parsed = self.parsed()
+        self.assertEqual(parsed["Subject"], "Sorry")
+        self.assertIn("There is no such mailbox.\n    Ask 1234.\n", self.text(parsed))
+
+    def test_why_it_was_late_in_the_end(self) -> None:
+        over = Failed("4.4.7", "given up", "mx", Reply(452, "4.2.2", ("mailbox full",)))
+        text = " ".join(self.text(self.parsed(None, (deliveries("mx:x")[0], over))).split())
+        self.assertIn("could not be delivered in the time that we try it", text)
+        self.assertIn("The last try: The recipient's mailbox is full.", text)

@@ -55,7 +55,7 @@ class SmtpUtf8Tests(PostfixTestCase):
         report = gateway.folder("alice")[0].decode()
         self.assertIn("Content-Type: message/global-delivery-status\n", report)
         self.assertIn(f"Final-Recipient: utf-8; {JOERG}\nAction: failed\nStatus: 5.6.7\n", report)
-        self.assertIn("characters that the recipient's system cannot take", report)
+        self.assertIn("characters that the recipient's system cannot take", " ".join(report.split()))
         self.assertEqual(self.sink.received, [])
 
     async def test_a_domain_alone_needs_nothing_of_it(self) -> None:

@@ -43,6 +43,7 @@ class GatewayTestCase(TestCase):
             reactor,
             World(
                 {
+                    "example.test": {"TXT": ["v=spf1 ip4:127.0.0.1 -all"]},
                     "sender.test": {"TXT": ["v=spf1 ip4:127.0.0.1 -all"], "MX": ["10 mail.sender.test."]},
                     "mail.sender.test": here,
                     "forged.test": {"TXT": ["v=spf1 -all"]},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from random import Random
 from typing import Any
 
@@ -38,7 +39,7 @@ class SchedulerCase(SynchronousTestCase):
         self.reporter = FakeReporter()
         self.scheduler = self.make_scheduler()
 
-    def make_scheduler(self, **settings: Any) -> Scheduler:
+    def make_scheduler(self, delay_reports: Sequence[float] = (), **settings: Any) -> Scheduler:
         self.scheduler = Scheduler(
             self.store,
             {"relay": self.agent},
@@ -46,6 +47,7 @@ class SchedulerCase(SynchronousTestCase):
             self.clock,
             Random(1),
             Queue(**{"jitter": 0.0, **settings}),
+            delay_reports,
         )
         return self.scheduler
 
@@ -427,6 +429,50 @@ class SiteTroubleTests(SchedulerCase):
         self.assertEqual(len(self.reporter.told), 30)
         self.assertTrue(all(failed.status == "4.4.7" for _, ((_, failed),) in self.reporter.told))
         self.assertLess(len([1 for message_id, _ in self.agent.attempts if "REPORT" not in message_id]), 20)
+
+
+class DelayReportTests(SchedulerCase):
+    """The sender hears once for each time that is set, and how things are then."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.make_scheduler((3600.0, 7200.0), retry=(1000.0,))
+        self.scheduler.start()
+
+    def late(self) -> list[tuple[str, str]]:
+        return [(message_id, outcome.status) for message_id, ((_, outcome),) in self.reporter.told]
+
+    def test_at_each_time(self) -> None:
+        self.agent.answer = lambda delivery: (
+            Delivered("there") if "REPORT" in delivery.message_id else Delayed("4.2.2", "full")
+        )
+        self.offer(entry(due=1000.0, expires=20000.0))
+        for seconds, reports in ((3599.0, 0), (1.0, 1), (3599.0, 1), (1.0, 2), (10000.0, 2)):
+            self.clock.pump([seconds])
+            self.assertEqual(self.late(), [(number(1), "4.2.2")] * reports)
+
+    def test_not_of_what_is_delivered_before(self) -> None:
+        self.agent.answer = lambda delivery: Delivered("there") if self.clock.seconds() > 3000 else LATER
+        self.offer(entry(due=1000.0, expires=20000.0))
+        self.clock.pump([100.0] * 100)
+        self.assertEqual((self.late(), self.size()), ([], QueueSize(0, 0)))
+
+    def test_after_a_stop_over_the_time(self) -> None:
+        self.agent.answer = lambda delivery: LATER
+        self.offer(entry(due=1000.0, expires=20000.0))
+        self.successResultOf(self.stop())
+        self.clock.advance(3700.0)
+        self.make_scheduler((3600.0,), retry=(1000.0,)).start()
+        self.assertEqual(len(self.late()), 1)
+
+    def test_all_mail_for_a_dead_site(self) -> None:
+        """Only one delivery at a time is tried there, yet all senders hear of it, once each."""
+        self.agent.answer = lambda delivery: Delivered("there") if "REPORT" in delivery.message_id else DOWN
+        self.offer(*(entry(number(n), due=1000.0, expires=90000.0) for n in range(30)))
+        self.clock.pump([100.0] * 70)
+        self.assertEqual(sorted(self.late()), sorted((number(n), "4.4.1") for n in range(30)))
+        tried = [message_id for message_id, _ in self.agent.attempts if "REPORT" not in message_id]
+        self.assertLess(len(tried), 20)
 
 
 class SettlementTests(SchedulerCase):

@@ -68,3 +68,25 @@ class Queue:
     concurrency: int = setting("Deliveries at the same time.", 100)
     site_concurrency: int = setting("The same to one site.", 10)
     minimum_free: int = setting("Free disk below which no message is accepted.", 64 * 1024 * 1024, minimum=0)
+
+
+@frozen
+class Reports:
+    """Reports to senders: what could not be delivered, waits, or was delivered as they asked to know."""
+
+    language: Literal["de", "en"] = setting("The language of their words.", "en")
+    wording_file: str = setting(
+        "A file with words of your own: any key of the shipped ones, which `mailgw config show-wording` prints.",
+        "",
+        path=True,
+    )
+    delay: tuple[float, ...] = setting(
+        "Times after which the sender hears that a message still waits. Empty: it hears nothing before the end.",
+        (14400.0, 172800.0),
+    )
+    unverified: Literal["postmaster", "nobody"] = setting(
+        "Who is told what could not be delivered when nothing proves that its sender's address is not forged: it was "
+        "not submitted by a user, SPF does not pass, nor DMARC for that domain. `postmaster` is ours. Spam is never "
+        "reported.",
+        "postmaster",
+    )
