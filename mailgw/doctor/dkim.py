@@ -19,6 +19,9 @@ _ADVICE = {
 
 async def check(resolver: Resolver, site: Site, domain: str) -> list[Finding]:
     """Look at the records of the domain's keys."""
+    if not site.signing:
+        advice = "Set [signing] enabled, unless a next hop signs."
+        return [Finding("warning", SUBJECT, domain, "signing is turned off", advice)]
     keys = [stored for stored in site.keys if stored.domain == domain]
     findings = [_of(publication) for publication in await look_up(keys, resolver)]
     if not any(stored.state == "active" for stored in keys):

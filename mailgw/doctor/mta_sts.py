@@ -8,9 +8,10 @@ from collections.abc import Awaitable, Callable
 from attrs import frozen
 
 from mailgw.dns.interface import MxRecord, Resolver
-from mailgw.doctor.finding import Finding, shown
+from mailgw.doctor.certificate import names_host
+from mailgw.doctor.finding import Finding, Level, shown
 from mailgw.doctor.questions import texts_of
-from mailgw.doctor.site import Site
+from mailgw.doctor.site import Site, is_ours
 
 SUBJECT = "MTA-STS"
 # RFC 8461 3.2: weeks are usual; less than a day protects nobody.
@@ -86,11 +87,16 @@ async def _of_policy(resolver: Resolver, site: Site, domain: str, policy: Policy
     exchanges = sorted(r.exchange for r in records if isinstance(r, MxRecord) and r.exchange)
     missing = [exchange for exchange in exchanges if not allows(policy, exchange)]
     found = []
+    # RFC 8461 4.2: the certificate has to name the exchange.
+    for exchange in exchanges if site.chain and policy.mode != "none" else ():
+        if await is_ours(resolver, site, exchange) and not names_host(site.chain[0], exchange):
+            fact = f"our certificate does not name the exchange {exchange}"
+            advice = "Get one that does: senders with MTA-STS refuse this one."
+            found.append(Finding(_severity(policy), SUBJECT, domain, fact, advice))
     if missing and policy.mode != "none":
         fact = f"the policy does not name the exchange {', '.join(missing)}"
         advice = "Add a line `mx:` for it, and change the record's id."
-        # In enforce mode senders do not deliver there at all (RFC 8461 5).
-        found.append(Finding("error" if policy.mode == "enforce" else "warning", SUBJECT, domain, fact, advice))
+        found.append(Finding(_severity(policy), SUBJECT, domain, fact, advice))
     if policy.max_age < MIN_AGE:
         advice = "Give it a week (604800) or more: what is forgotten so soon protects nobody."
         found.append(Finding("warning", SUBJECT, domain, f"max_age is {policy.max_age}", advice))
@@ -98,3 +104,8 @@ async def _of_policy(resolver: Resolver, site: Site, domain: str, policy: Policy
         advice = "Go on to `mode: enforce` when TLS reports show no failures."
         found.append(Finding("note", SUBJECT, domain, f"the policy's mode is {policy.mode}", advice))
     return found or [Finding("ok", SUBJECT, domain, f"the policy is enforced for {', '.join(exchanges) or domain}")]
+
+
+def _severity(policy: Policy) -> Level:
+    """Where the policy is enforced, senders do not deliver at all (RFC 8461 5)."""
+    return "error" if policy.mode == "enforce" else "warning"

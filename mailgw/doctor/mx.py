@@ -7,7 +7,7 @@ import ipaddress
 from mailgw.dns.interface import MxRecord, Resolver
 from mailgw.doctor.finding import Finding
 from mailgw.doctor.questions import addresses_of
-from mailgw.doctor.site import Site
+from mailgw.doctor.site import Site, is_ours
 
 SUBJECT = "MX"
 MAX_EXCHANGES = 20
@@ -35,7 +35,7 @@ async def check(resolver: Resolver, site: Site, domain: str) -> list[Finding]:
         problem = await _problem(resolver, domain, exchange)
         if problem is not None:
             findings.append(problem)
-        elif exchange == site.hostname or set(await addresses_of(resolver, exchange)) & set(site.addresses):
+        elif await is_ours(resolver, site, exchange):
             ours.append((preference, exchange))
     others = [exchange for _, exchange in records if exchange not in [name for _, name in ours]]
     return [_of_ours(site, domain, records, ours, others, wanted), *findings]

@@ -11,7 +11,7 @@ from cryptography import x509
 from mailgw.config.endpoints import parse_address
 from mailgw.config.schema import Settings
 from mailgw.delivery.signing_keys import StoredKey
-from mailgw.dns.interface import Resolver
+from mailgw.dns.interface import MxRecord, Resolver
 from mailgw.doctor.questions import addresses_of
 from mailgw.mail.address import ascii_domain
 
@@ -20,7 +20,7 @@ from mailgw.mail.address import ascii_domain
 class Site:
     """Names are in A-labels. `addresses` are those that our mail comes from and goes to; `smarthost` is the route by
     which mail leaves, empty when we send it ourselves; `chain` is our certificate with those above it;
-    `keys` are for DKIM."""
+    `keys` are for DKIM, which `signing` turns on."""
 
     hostname: str
     domains: tuple[str, ...] = ()
@@ -28,6 +28,7 @@ class Site:
     smarthost: str = ""
     chain: tuple[x509.Certificate, ...] = ()
     keys: tuple[StoredKey, ...] = ()
+    signing: bool = True
 
 
 def make_site(settings: Settings, chain: Iterable[x509.Certificate], keys: Iterable[StoredKey] = ()) -> Site:
@@ -46,6 +47,7 @@ def make_site(settings: Settings, chain: Iterable[x509.Certificate], keys: Itera
         smarthost=default.removeprefix("route:") if default != "mx" else "",
         chain=tuple(chain),
         keys=tuple(keys),
+        signing=settings.signing.enabled,
     )
 
 
@@ -55,3 +57,18 @@ async def public_addresses(resolver: Resolver, site: Site, given: Sequence[str])
     if given:
         return tuple(str(ipaddress.ip_address(address)) for address in given)
     return site.addresses or await addresses_of(resolver, site.hostname)
+
+
+async def our_hosts(resolver: Resolver, site: Site) -> tuple[str, ...]:
+    """Give our hostname, and the exchanges of our domains that lead to our addresses. Raises DnsFailure."""
+    hosts = {site.hostname: True}
+    for domain in site.domains:
+        for record in (await resolver.lookup(domain, "MX")).records:
+            if isinstance(record, MxRecord) and record.exchange not in hosts:
+                hosts[record.exchange] = await is_ours(resolver, site, record.exchange)
+    return tuple(host for host, ours in hosts.items() if ours)
+
+
+async def is_ours(resolver: Resolver, site: Site, host: str) -> bool:
+    """Whether a host is this gateway. Raises DnsFailure."""
+    return host == site.hostname or bool(host and set(await addresses_of(resolver, host)) & set(site.addresses))

@@ -9,45 +9,54 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from mailgw.dns.interface import Resolver, TlsaRecord
 from mailgw.doctor.finding import Finding
-from mailgw.doctor.site import Site
+from mailgw.doctor.site import Site, our_hosts
 
 SUBJECT = "TLSA"
 _HASHES = {0: bytes, 1: lambda data: hashlib.sha256(data).digest(), 2: lambda data: hashlib.sha512(data).digest()}
 
 
 async def check(resolver: Resolver, site: Site) -> list[Finding]:
-    """Look at the records of our host's port 25. Raises DnsFailure."""
+    """Look at the records for port 25 of each name that mail comes to us by. Raises DnsFailure."""
     if not site.chain:
         return []
-    name = f"_25._tcp.{site.hostname}"
+    found: list[Finding] = []
+    for host in await our_hosts(resolver, site):
+        found += await _check_host(resolver, site, host)
+    return found
+
+
+async def _check_host(resolver: Resolver, site: Site, host: str) -> list[Finding]:
+    name = f"_25._tcp.{host}"
     wanted = f"{name}. IN TLSA 3 1 1 {hashlib.sha256(_selected(site.chain[0], 1)).hexdigest()}"
     answer = await resolver.lookup(name, "TLSA")
     records = [record for record in answer.records if isinstance(record, TlsaRecord)]
     if not records:
-        signed = (await resolver.lookup(site.hostname, "A")).authenticated
-        if not signed:
-            fact = "there is no DANE: the zone is not signed, or the resolver does not say so"
-            return [Finding("note", SUBJECT, site.hostname, fact, "Sign the zone with DNSSEC first.")]
-        advice = "Publish it: senders with DANE then insist on TLS with this key."
-        return [Finding("note", SUBJECT, site.hostname, "the zone is signed, and has no TLSA record", advice, wanted)]
+        return [await _without_records(resolver, host, wanted)]
     found = []
     if not answer.authenticated:
         fact = "there are TLSA records that nobody uses: they are not signed, or the resolver does not say so"
-        found.append(Finding("warning", SUBJECT, site.hostname, fact, "Sign the zone with DNSSEC."))
+        found.append(Finding("warning", SUBJECT, host, fact, "Sign the zone with DNSSEC."))
     # RFC 7672 3.1.3: for SMTP the usages 0 and 1 mean nothing.
     usable = [record for record in records if record.usage in (2, 3)]
     if len(usable) < len(records):
         advice = "Publish usage 3 (or 2) instead."
-        found.append(Finding("warning", SUBJECT, site.hostname, "TLSA usages 0 and 1 mean nothing for SMTP", advice))
+        found.append(Finding("warning", SUBJECT, host, "TLSA usages 0 and 1 mean nothing for SMTP", advice))
     if any(matches(record, site.chain) for record in usable):
         others = sum(not matches(record, site.chain) for record in usable)
-        also = f", {others} others do not (a key to come?)" if others else ""
-        return [*found, Finding("ok", SUBJECT, site.hostname, f"a TLSA record matches our certificate{also}")]
+        also = f"; {others} more do not (a key to come?)" if others else ""
+        return [*found, Finding("ok", SUBJECT, host, f"a TLSA record matches our certificate{also}")]
     if usable:
         advice = "Publish ours beside them now: senders with DANE cannot deliver."
-        fact = "no TLSA record matches our certificate"
-        found.append(Finding("error", SUBJECT, site.hostname, fact, advice, wanted))
+        found.append(Finding("error", SUBJECT, host, "no TLSA record matches our certificate", advice, wanted))
     return found
+
+
+async def _without_records(resolver: Resolver, host: str, wanted: str) -> Finding:
+    if not (await resolver.lookup(host, "A")).authenticated:
+        fact = "there is no DANE: the zone is not signed, or the resolver does not say so"
+        return Finding("note", SUBJECT, host, fact, "Sign the zone with DNSSEC first.")
+    advice = "Publish it: senders with DANE then insist on TLS with this key."
+    return Finding("note", SUBJECT, host, "the zone is signed, and has no TLSA record", advice, wanted)
 
 
 def matches(record: TlsaRecord, chain: tuple[x509.Certificate, ...]) -> bool:

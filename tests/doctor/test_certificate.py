@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from mailgw.dns.interface import TlsaRecord
 from mailgw.doctor import certificate, tlsa
 from mailgw.doctor.finding import Finding
-from tests.doctor.case import HOST, NOW, DoctorCase, chain
+from tests.doctor.case import ADDRESS, DOMAIN, HOST, NOW, DoctorCase, chain
 
 
 def days(number: float) -> datetime.timedelta:
@@ -69,7 +69,7 @@ class TlsaTests(DoctorCase):
 
     def test_a_key_to_come(self) -> None:
         good = TlsaRecord(3, 1, 1, hashlib.sha256(self.key).digest())
-        self.assertFinding(self.check(good, TlsaRecord(3, 1, 1, bytes(32))), "ok", "1 others do not")
+        self.assertFinding(self.check(good, TlsaRecord(3, 1, 1, bytes(32))), "ok", "1 more do not")
 
     def test_none_matches(self) -> None:
         for record in (
@@ -94,6 +94,14 @@ class TlsaTests(DoctorCase):
         self.assertIn("TLSA 3 1 1", self.assertFinding(self.check(), "note", "has no TLSA record").record)
         self.resolver.authenticated = False
         self.assertFinding(self.check(), "note", "there is no DANE")
+
+    def test_each_name_that_mail_comes_by(self) -> None:
+        self.resolver.set(DOMAIN, {"MX": [(10, HOST), (20, "mx.example.org"), (30, "other.example")]})
+        self.resolver.set("mx.example.org", {"A": [ADDRESS]})
+        self.resolver.set("other.example", {"A": ["192.0.2.9"]})
+        self.resolver.set("_25._tcp.mx.example.org", {"TLSA": [TlsaRecord(3, 1, 1, bytes(32))]})
+        findings = self.check(TlsaRecord(3, 1, 0, self.key))
+        self.assertEqual([(f.level, f.about) for f in findings], [("ok", HOST), ("error", "mx.example.org")])
 
     def test_without_a_certificate(self) -> None:
         self.change(chain=())

@@ -61,3 +61,7 @@ class DkimTests(DoctorCase):
     def test_no_key(self) -> None:
         self.change(keys=())
         self.assertIn("mailgw dkim new-key", self.assertFinding(self.check(), "warning", "without a signature").advice)
+
+    def test_turned_off(self) -> None:
+        self.change(signing=False)
+        self.assertFinding(self.check(), "warning", "turned off")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mailgw.doctor import mta_sts, tls_reports
 from mailgw.doctor.finding import Finding
 from mailgw.doctor.mta_sts import FetchError, allows, parse_policy
-from tests.doctor.case import DOMAIN, HOST, DoctorCase
+from tests.doctor.case import ADDRESS, DOMAIN, HOST, DoctorCase, chain
 
 POLICY = f"version: STSv1\r\nmode: enforce\r\nmx: {HOST}\r\nmax_age: 604800\r\n"
 
@@ -57,6 +57,16 @@ class MtaStsTests(DoctorCase):
         self.assertFinding(self.check(policy=other), "error", f"does not name the exchange {HOST}")
         testing = self.check(policy=other.replace("enforce", "testing"))
         self.assertFinding(testing, "warning", f"does not name the exchange {HOST}")
+
+    def test_certificate_that_does_not_name_the_exchange(self) -> None:
+        """RFC 8461 4.2."""
+        self.resolver.set(DOMAIN, {"MX": [(10, "mx.example.org")]})
+        self.resolver.set("mx.example.org", {"A": [ADDRESS]})
+        self.change(chain=chain())
+        policy = POLICY.replace(HOST, "*.example.org")
+        self.assertFinding(self.check(policy=policy), "error", "does not name the exchange mx.example.org")
+        self.change(chain=chain([HOST, "mx.example.org"]))
+        self.assertAllGood(self.check(policy=policy))
 
     def test_modes_and_ages(self) -> None:
         self.assertFinding(self.check(policy=POLICY.replace("enforce", "testing")), "note", "testing")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 
@@ -104,6 +105,32 @@ class SignatureTests(DkimCase):
         self.assertResult(content.replace(b"minutes. \r\n\r\n", b"minutes."), "pass", "")
         self.assertResult(content.replace(b"here  are", b"are"), "fail", "shorter than l= says")
 
+    def test_a_field_that_is_signed_more_often_than_it_is_there_cannot_be_added(self) -> None:
+        """RFC 6376 5.4: a name in h= beyond the fields that there are signs their absence."""
+        names = [b"from", b"from", b"subject", b"subject", b"reply-to"]
+        content = sign(include_headers=names)
+        self.assertEqual(self.verify(content).result, "pass")
+        for added in (b"From: eve@example.com", b"Subject: another", b"Reply-To: eve@example.com"):
+            for place in (b"\r\nFrom:", b"\r\nTo:"):
+                changed = content.replace(place, b"\r\n" + added + place, 1)
+                self.assertResult(changed, "fail", "does not match the header")
+
+    def test_a_signed_field_cannot_be_taken_away(self) -> None:
+        self.assertResult(sign().replace(b"To: bob@example.net\r\n", b""), "fail", "does not match the header")
+
+    def test_of_several_fields_the_lowest_are_signed(self) -> None:
+        """RFC 6376 5.4.2: as often as the name stands in h=, from the bottom."""
+        two = CONTENT.replace(b"To:", b"X-Tag: upper\r\nX-Tag: lower\r\nTo:")
+        once = sign(two, include_headers=[b"from", b"x-tag"])
+        self.assertEqual(self.verify(once.replace(b"upper", b"changed")).result, "pass")
+        self.assertEqual(self.verify(once.replace(b"X-Tag: upper", b"X-Tag: new\r\nX-Tag: upper")).result, "pass")
+        self.assertResult(once.replace(b"lower", b"changed"), "fail", "does not match the header")
+        self.assertResult(once.replace(b"To:", b"X-Tag: new\r\nTo:"), "fail", "does not match the header")
+        twice = sign(two, include_headers=[b"from", b"x-tag", b"x-tag"])
+        self.assertEqual(self.verify(twice).result, "pass")
+        swapped = twice.replace(b"X-Tag: upper\r\nX-Tag: lower", b"X-Tag: lower\r\nX-Tag: upper")
+        self.assertResult(swapped, "fail", "does not match the header")
+
     def test_rsa_sha1_is_refused(self) -> None:
         self.assertResult(sign(algorithm="rsa-sha1"), "policy", "rsa-sha1")
 
@@ -128,6 +155,15 @@ class SignatureTests(DkimCase):
         self.now += 86400
         self.assertResult(expired, "policy", "expired")
 
+    def test_expiry_before_the_signature_was_made(self) -> None:
+        """RFC 6376 3.5, x=."""
+        content = sign()
+        made = re.search(rb" t=(\d+)", content)
+        assert made is not None
+        expiry = int(made[1]) - 10
+        self.now = expiry - 10.0
+        self.assertResult(content.replace(b" t=", b" x=%d; t=" % expiry), "neutral", "x= is before t=")
+
     def test_signature_that_cannot_be_read(self) -> None:
         good = sign()
         for old, new, result, reason in (
@@ -144,6 +180,11 @@ class SignatureTests(DkimCase):
             (b"i=@example.org", b"i=ann@badexample.org", "permerror", "i="),
             (b"q=dns/txt", b"q=http", "neutral", "DNS"),
             (b"q=dns/txt", b"l=x", "neutral", "l= is not a number"),
+            (b"q=dns/txt", b"l=-1", "neutral", "l= is not a number"),
+            (b"q=dns/txt", b"x=tomorrow", "neutral", "x= is not a number"),
+            (b"h=from", b"hh=from", "neutral", "h= is missing"),
+            (b"bh=", b"hb=", "neutral", "bh= is missing"),
+            (b" s=s1;", b"", "neutral", "s= is missing"),
             (b"q=dns/txt", b"l=" + b"1" * 5000, "neutral", "l= is not a number"),
             (b"bh=", b"bh=!!", "neutral", "bh= is not base64"),
             (b" b=", b" b=*", "neutral", "b= is not base64"),
@@ -196,6 +237,8 @@ class KeyTests(DkimCase):
             (good + "; h=sha1", "permerror", "does not allow sha256"),
             (good + "; s=tlsrpt", "permerror", "not one for mail"),
             ("v=DKIM1; p=AAAA", "permerror", "cannot be read"),
+            ("v=DKIM1; k=rsa", "permerror", "not one of DKIM"),
+            (good + "; k=rsa", "permerror", "tag=value"),
             ("v=DKIM1; p=" + "A" * 9000, "permerror", "longer than"),
             (rsa_record_of((1 << 511) + 1), "policy", "512 bits, fewer than 1024"),
             (rsa_record_of((1 << 8999) + 1), "policy", "more than 8192"),
