@@ -24,7 +24,8 @@ To add a filter:
 
    A symbol is a fact in capitals; the detail says what was seen, in words for the postmaster, with text of the
    message put through `text.show`. `strength` (0.0 to 1.0) grades it. An empty list says that nothing was seen.
-2. Put one line into `FILTERS` in `catalogue.py`. What the constructor needs beyond `Services` is added there.
+2. Put one line into `FILTERS` in `catalogue.py`. What the constructor needs beyond `Services` is added there. For one
+   of another package, a `class` in its section takes the place of that line: README says how.
 3. Put messages into `tests/evidence/NAME.txt`, each with the symbols that are expected and those that are not.
 
 What the runner does for it: all filters run at once; each is cancelled after its `time_limit`; one that raises states
@@ -37,7 +38,9 @@ What a filter reads of a message's content it takes from its `anatomy`, which is
        anatomy = await self._anatomies.of(transaction)            # `Services.anatomies`
        for link in anatomy.links: ...                             # also: parts, texts, body, addresses, urls, hosts
 
-How the pieces lie: `base` what a filter is; `runner` runs them, with `waiting`; `catalogue` makes them from etc;
-`anatomy` takes messages apart, by `mime`, `charset`, `html`, `links`, `domains`, `magic`; `addresses` and `dates` read
-fields, `text` shows; `rules` reads etc/rules.toml for `site_rules`; the rest are the filters.
+How the pieces lie: `base` what a filter is; `runner` runs them, with `waiting`; `catalogue` makes them from etc, and
+`foreign` finds those of other packages; `anatomy` takes messages apart, by `mime`, `charset`, `html`, `links`,
+`domains`, `magic`; `addresses`, `identities` and `dates` read fields, `text` shows; `archives` (`listing`, `packed`)
+lists them, `file_names`, `letters` and `lookalikes` know what deceives; `rules` reads etc/rules.toml for `site_rules`;
+the rest are the filters.
 """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from difflib import get_close_matches
 from typing import Any
 
@@ -22,6 +22,7 @@ from mailgw.filters.attachments import Attachments, AttachmentsSettings
 from mailgw.filters.base import Filter, FilterSettings
 from mailgw.filters.combinations import find_faults
 from mailgw.filters.connection import Connection
+from mailgw.filters.foreign import KEY, Foreign, find_foreign
 from mailgw.filters.gtube import Gtube
 from mailgw.filters.header_sanity import HeaderSanity, HeaderSanitySettings
 from mailgw.filters.impersonation import Impersonation, ImpersonationSettings
@@ -75,6 +76,8 @@ FILTERS: tuple[Entry, ...] = (
 class Catalogue:
     """What filters.toml and rules.toml say of the filters, checked."""
 
+    entries: tuple[Entry, ...]
+    """Of every filter, those of other packages behind ours."""
     sections: Mapping[str, FilterSettings]
     """Of every filter, by its name."""
     rules: RuleSet
@@ -84,11 +87,10 @@ class Catalogue:
     """By symbol, those that are enabled; their symbols are ones that somebody states."""
 
     def make(self, settings: Settings, clock: IReactorTime, threads: Threads, resolver: Resolver) -> tuple[Filter, ...]:
-        """Make the filters that are enabled."""
+        """Make the filters that are enabled. Raises ConfigurationErrors for one of another package that cannot be."""
         services = Services(clock, threads, resolver, self.rules, settings, Anatomies(threads))
-        return tuple(
-            entry.make(self.sections[entry.name], services) for entry in FILTERS if self.sections[entry.name].enabled
-        )
+        enabled = [entry for entry in self.entries if self.sections[entry.name].enabled]
+        return tuple([entry.make(self.sections[entry.name], services) for entry in enabled])
 
 
 def read(
@@ -103,15 +105,16 @@ def read(
     """
     errors: list[ConfigError] = []
     defaults = {**(others or {}), **runner.SYMBOLS}
-    for entry in FILTERS:
+    entries = _find_entries(filter_file, filters_path, others or {}, errors)
+    for entry in entries:
         defaults |= entry.filter.symbols
     rules = RuleSet()
     if rules_path:
         try:
-            rules = load_rules(rules_path, taken=defaults)
+            rules = load_rules(rules_path, taken=(*defaults, *DEFAULT_COMBINATIONS))
         except ConfigurationErrors as found:
             errors += found.errors
-    sections = _read_sections(filter_file, filters_path, errors)
+    sections = _read_sections(entries, filter_file, filters_path, errors)
     stated = defaults.keys() | rules.scores.keys()
     combinations = {name: c for name, c in {**DEFAULT_COMBINATIONS, **filter_file.combinations}.items() if c.enabled}
     errors += number_lines(
@@ -126,21 +129,52 @@ def read(
         raise ConfigurationErrors(errors)
     scores = {name: combination.score for name, combination in combinations.items()}
     weights = {**defaults, **rules.scores, **scores, **filter_file.scores}
-    return Catalogue(sections, rules, weights, combinations)
+    return Catalogue(entries, sections, rules, weights, combinations)
 
 
-def _read_sections(filter_file: FilterFile, path: str, errors: list[ConfigError]) -> dict[str, FilterSettings]:
+def _find_entries(
+    filter_file: FilterFile, path: str, others: Mapping[str, float], errors: list[ConfigError]
+) -> tuple[Entry, ...]:
+    """Give our filters, and those of other packages that filters.toml names; append what is wrong to `errors`."""
+    taken = {symbol: entry.name for entry in FILTERS for symbol in entry.filter.symbols}
+    taken |= dict.fromkeys((*others, *runner.SYMBOLS), "mailgw")
+    found, wrong = find_foreign(filter_file.filters, path, taken)
+    errors += wrong
+    ours = {entry.name for entry in FILTERS}
+    for name in ours & found.keys():
+        key = f"filters.{quote_key(name)}.{KEY}"
+        errors += number_lines([ConfigError(path, key, f"{name} is a filter of mailgw's; take another name")])
+    return (*FILTERS, *(_make_entry(f, name, path) for name, f in found.items() if name not in ours))
+
+
+def _make_entry(found: Foreign, name: str, path: str) -> Entry:
+    def make(settings: Any, services: Services) -> Filter:
+        try:
+            made: Filter = found.filter(settings, services)
+        except Exception as error:  # of its constructor
+            text = f"it cannot be made: {type(error).__name__}: {error}"
+            raise ConfigurationErrors(number_lines([ConfigError(path, f"filters.{quote_key(name)}", text)])) from error
+        return made
+
+    return Entry(found.filter, found.settings, make)
+
+
+def _read_sections(
+    entries: Sequence[Entry], filter_file: FilterFile, path: str, errors: list[ConfigError]
+) -> dict[str, FilterSettings]:
     """Make the settings of every filter from its section, or from nothing; append what is wrong to `errors`."""
-    names = [entry.name for entry in FILTERS]
-    unknown = sorted(set(filter_file.filters) - set(names))
+    names = [entry.name for entry in entries]
+    # One that names a class which cannot be had is an error already.
+    unknown = sorted(name for name in set(filter_file.filters) - set(names) if KEY not in filter_file.filters[name])
     errors += number_lines(
         ConfigError(path, f"filters.{quote_key(name)}", f"there is no such filter{_hint(name, names)}")
         for name in unknown
     )
     sections: dict[str, FilterSettings] = {}
-    for entry in FILTERS:
-        prefix = f"filters.{entry.name}"
-        value, found = structure_leniently(entry.settings, filter_file.filters.get(entry.name, {}), path, prefix)
+    for entry in entries:
+        prefix = f"filters.{quote_key(entry.name)}"
+        section = {key: value for key, value in filter_file.filters.get(entry.name, {}).items() if key != KEY}
+        value, found = structure_leniently(entry.settings, section, path, prefix)
         if value is not None:
             found += number_lines(ConfigError(path, key, text) for key, text in check_bounds(value, f"{prefix}."))
             sections[entry.name] = value
