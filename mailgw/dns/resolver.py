@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
+from functools import partial
 from typing import Any
 
 import dns.message
 import dns.name
 from attrs import evolve
-from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -18,11 +19,13 @@ from mailgw.dns.cache import Cache, Key
 from mailgw.dns.exchange import Exchange, SocketExchange, SpoofSuspected
 from mailgw.dns.interface import Answer, DnsFailure, RecordType
 from mailgw.dns.servers import RESOLV_CONF, Server, choose_servers
+from mailgw.dns.slots import Slots
 from mailgw.dns.tries import Tries
 from mailgw.dns.wire import (
     MAX_ALIASES,
     Alias,
     NoExtensions,
+    Query,
     ServerFailure,
     encode_query,
     is_truncated,
@@ -62,7 +65,7 @@ class DnsResolver:
         self._timeout = settings.timeout
         self._exchange: Exchange = exchange or SocketExchange(reactor)
         self._cache = Cache(settings.cache_size)
-        self._slots = DeferredSemaphore(MAX_SOCKETS)
+        self._slots = Slots(reactor, MAX_SOCKETS)
         self._waiting: dict[Key, list[Deferred[Answer]]] = {}
         self._asking: dict[Key, Deferred[Any]] = {}
         self._silent_until: dict[Server, float] = {}
@@ -161,12 +164,14 @@ class DnsResolver:
         failures: list[str] = []
         tries: Tries[Answer | Alias] = Tries(self._clock)
         attempt = 0
+        retry = False
         try:
             while not failures:
                 wait = TRY_TIMEOUTS[min(attempt, len(TRY_TIMEOUTS) - 1)]
                 attempt += 1
                 for server in servers:
-                    outcome = await tries.start(self._ask_server(server, name, type, hops), wait)
+                    outcome = await tries.start(self._ask_server(server, name, type, hops, retry), wait)
+                    retry = outcome is None
                     if outcome is None:
                         self._silent_until[server] = self._clock.seconds() + DEMOTION
                     elif isinstance(outcome, ServerFailure):
@@ -177,14 +182,18 @@ class DnsResolver:
             tries.cancel()
         raise DnsFailure(f"{type} {name.to_text(omit_final_dot=True)}: {'; '.join(failures)}")
 
-    async def _ask_server(self, server: Server, name: dns.name.Name, type: RecordType, hops: int) -> Answer | Alias:
-        """Ask one server: with EDNS where it knows that, over TCP where the answer is larger than a datagram.
+    async def _ask_server(
+        self, server: Server, name: dns.name.Name, type: RecordType, hops: int, retry: bool
+    ) -> Answer | Alias:
+        """Ask one server: with EDNS where it knows that, over TCP where the answer is larger than a datagram. A `retry`
+        is only made where there is room for it.
 
         Raises ServerFailure, which names the server, TimeoutError, and DnsFailure for too many CNAMEs.
         """
         try:
             for edns in (True, False):
-                response = await self._exchange_once(server, name, type, edns)
+                query = encode_query(name, type, self._random.getrandbits(16), edns=edns)
+                response = await self._slots.run(partial(self._exchange_once, server, query), retry=retry)
                 try:
                     answer = read_response(response, type, trusted=server.trusted, hops=hops)
                 except NoExtensions:
@@ -195,22 +204,15 @@ class DnsResolver:
         except ServerFailure as failure:
             raise ServerFailure(f"{server}: {failure}") from None
 
-    async def _exchange_once(
-        self, server: Server, name: dns.name.Name, type: RecordType, edns: bool
-    ) -> dns.message.Message:
-        await self._slots.acquire()
+    async def _exchange_once(self, server: Server, query: Query) -> dns.message.Message:
         try:
-            query = encode_query(name, type, self._random.getrandbits(16), edns=edns)
-            try:
-                response = await self._exchange.ask(server, query, self._timeout, stream=False)
-            except SpoofSuspected as cause:
-                self.log.warn("{server}: {cause}", event="dns_spoof_suspected", server=str(server), cause=str(cause))
-            else:
-                if not is_truncated(response):
-                    return response
-            response = await self._exchange.ask(server, query, self._timeout, stream=True)
-            if is_truncated(response):  # RFC 2181 9: what is cut short is no answer
-                raise ServerFailure("its answer is cut short over TCP too")
-            return response
-        finally:
-            self._slots.release()
+            response = await self._exchange.ask(server, query, self._timeout, stream=False)
+        except SpoofSuspected as cause:
+            self.log.warn("{server}: {cause}", event="dns_spoof_suspected", server=str(server), cause=str(cause))
+        else:
+            if not is_truncated(response):
+                return response
+        response = await self._exchange.ask(server, query, self._timeout, stream=True)
+        if is_truncated(response):  # RFC 2181 9: what is cut short is no answer
+            raise ServerFailure("its answer is cut short over TCP too")
+        return response

@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from mailgw.config.schema import Dns
 from mailgw.dns.exchange import SpoofSuspected
 from mailgw.dns.interface import Answer, DnsFailure, RecordType
-from mailgw.dns.resolver import DnsResolver
+from mailgw.dns.resolver import MAX_SOCKETS, DnsResolver
 from mailgw.dns.servers import Server
 from mailgw.dns.wire import Query, ServerFailure, decode_response
 from tests.dnsserver import DnsServer
@@ -216,6 +216,22 @@ class ResolverTests(SynchronousTestCase):
         self.clock.advance(0.25)
         self.failureResultOf(asking, DnsFailure)
         self.assertEqual(most, 5)  # three tries, the wait for the next, the deadline
+
+    def test_names_whose_servers_are_silent_do_not_hold_up_others(self) -> None:
+        """A flood of them takes every slot; a question that gets an answer waits a second at most."""
+        self.exchange.silent.update(self.exchange.servers)
+        flood = [self.ask(f"n{n}.evil.example") for n in range(MAX_SOCKETS + 100)]
+        self.assertEqual(len(self.exchange.asked), MAX_SOCKETS)
+        self.exchange.silent.clear()
+        good = self.ask("example.org")
+        self.assertNoResult(good)
+        self.clock.advance(1.0)
+        self.assertEqual(self.successResultOf(good).records, ("192.0.2.1",))
+        self.clock.pump([0.5] * 20)
+        for asking in flood:
+            self.assertTrue(asking.called)
+            asking.addErrback(lambda failure: failure.trap(DnsFailure))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_answer_that_is_cut_short_over_tcp_is_none(self) -> None:
         """RFC 2181 9."""
