@@ -14,7 +14,7 @@ from twisted.internet.protocol import Protocol as StreamProtocol
 from twisted.python.failure import Failure
 
 from mailgw.dns.servers import Server
-from mailgw.dns.wire import Query, ServerFailure, decode_response
+from mailgw.dns.wire import Query, ServerAway, ServerFailure, decode_response
 
 # So many datagrams that do not answer are somebody guessing: TCP cannot be guessed (RFC 5452 9.1).
 MAX_WRONG = 10
@@ -30,8 +30,8 @@ class Exchange(Protocol):
     async def ask(self, server: Server, query: Query, wait: float, *, stream: bool) -> dns.message.Message:
         """Give the response to this very question.
 
-        Raises ServerFailure when the server is not there, TimeoutError when it is silent for `wait` seconds, and
-        SpoofSuspected (datagrams only).
+        Raises ServerAway when nobody is there, ServerFailure when the answer is of no use, TimeoutError when there is
+        none for `wait` seconds, and SpoofSuspected (datagrams only).
         """
         ...
 
@@ -58,7 +58,7 @@ class SocketExchange:
         try:
             port = self._reactor.listenUDP(0, protocol, interface="::" if ":" in server.address else "")
         except error.CannotListenError as cause:
-            raise ServerFailure(f"no socket: {cause}") from None
+            raise ServerAway(f"no socket: {cause}") from None
         protocol.answer.addTimeout(wait, self._reactor, _silent)
         try:
             return await protocol.answer
@@ -75,7 +75,7 @@ class SocketExchange:
             await connecting
             return await protocol.answer
         except error.ConnectError as cause:
-            raise ServerFailure(str(cause)) from None
+            raise ServerAway(str(cause)) from None
         finally:
             if call.active():
                 call.cancel()
@@ -109,7 +109,7 @@ class _DatagramClient(DatagramProtocol):
         try:
             transport.write(self._query.wire)
         except OSError as cause:
-            self._fail(ServerFailure(str(cause)))
+            self._fail(ServerAway(str(cause)))
 
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
         if self.answer.called:
@@ -129,11 +129,11 @@ class _DatagramClient(DatagramProtocol):
             self._fail(SpoofSuspected(f"{self._wrong} datagrams do not answer the question"))
 
     def connectionRefused(self) -> None:
-        self._fail(ServerFailure("connection refused"))
+        self._fail(ServerAway("connection refused"))
 
     def stopProtocol(self) -> None:
         # The epoll reactor takes a refused datagram for the end of the socket, and does not call connectionRefused.
-        self._fail(ServerFailure("connection refused"))
+        self._fail(ServerAway("connection refused"))
 
     def _fail(self, cause: Exception) -> None:
         if not self.answer.called:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -26,6 +27,7 @@ from mailgw.dns.wire import (
     Alias,
     NoExtensions,
     Query,
+    ServerAway,
     ServerFailure,
     encode_query,
     is_truncated,
@@ -156,31 +158,34 @@ class DnsResolver:
     async def _try_servers(self, name: dns.name.Name, type: RecordType, hops: int) -> Answer | Alias:
         """Ask one server after the other until one answers.
 
-        When one says that it cannot, the question fails at the end of the round. When all are silent they are asked
-        again, with more time; the deadline of the question ends this. Who was only slow is heard until then.
+        When one says that it cannot, or all are away, the question fails at the end of the round. When those that are
+        there are silent they are asked again, with more time; the deadline of the question ends this. Who was only
+        slow is heard until then.
         """
         now = self._clock.seconds()
         servers = sorted(self.servers, key=lambda server: self._silent_until.get(server, 0) > now)
-        failures: list[str] = []
+        failures: list[ServerFailure] = []
         tries: Tries[Answer | Alias] = Tries(self._clock)
         attempt = 0
         retry = False
         try:
-            while not failures:
+            while not _is_failed(failures, len(servers)):
+                failures.clear()
                 wait = TRY_TIMEOUTS[min(attempt, len(TRY_TIMEOUTS) - 1)]
                 attempt += 1
                 for server in servers:
                     outcome = await tries.start(self._ask_server(server, name, type, hops, retry), wait)
                     retry = outcome is None
-                    if outcome is None:
+                    if isinstance(outcome, ServerFailure):
+                        failures.append(outcome)
+                    if outcome is None or isinstance(outcome, ServerAway):
                         self._silent_until[server] = self._clock.seconds() + DEMOTION
-                    elif isinstance(outcome, ServerFailure):
-                        failures.append(str(outcome))
-                    else:
+                    elif not isinstance(outcome, ServerFailure):
                         return outcome
         finally:
             tries.cancel()
-        raise DnsFailure(f"{type} {name.to_text(omit_final_dot=True)}: {'; '.join(failures)}")
+        reasons = "; ".join(map(str, failures))
+        raise DnsFailure(f"{type} {name.to_text(omit_final_dot=True)}: {reasons}")
 
     async def _ask_server(
         self, server: Server, name: dns.name.Name, type: RecordType, hops: int, retry: bool
@@ -202,7 +207,8 @@ class DnsResolver:
                 return answer
             raise ServerFailure("it refuses the question")
         except ServerFailure as failure:
-            raise ServerFailure(f"{server}: {failure}") from None
+            kind = ServerAway if isinstance(failure, ServerAway) else ServerFailure
+            raise kind(f"{server}: {failure}") from None
 
     async def _exchange_once(self, server: Server, query: Query) -> dns.message.Message:
         try:
@@ -216,3 +222,8 @@ class DnsResolver:
         if is_truncated(response):  # RFC 2181 9: what is cut short is no answer
             raise ServerFailure("its answer is cut short over TCP too")
         return response
+
+
+def _is_failed(failures: Sequence[ServerFailure], servers: int) -> bool:
+    """Whether a round has settled that there will be no answer."""
+    return len(failures) >= servers or any(not isinstance(failure, ServerAway) for failure in failures)

@@ -46,6 +46,10 @@ class ServerFailure(Exception):
     """This server cannot answer; another may."""
 
 
+class ServerAway(ServerFailure):
+    """Nobody is there: this says nothing about the question."""
+
+
 class NoExtensions(Exception):
     """This server does not know EDNS: ask it without (RFC 6891 7)."""
 

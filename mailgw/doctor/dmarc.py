@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from mailgw.dns.interface import DnsFailure, Resolver
-from mailgw.doctor.finding import Finding, shown
+from mailgw.doctor.finding import Finding, shown, txt_record
 from mailgw.doctor.questions import addresses_of, texts_of
 from mailgw.doctor.site import Site
 from mailgw.senderauth.dmarc_record import Record, is_record
@@ -21,7 +21,7 @@ _STRICTNESS = {"none": 0, "quarantine": 1, "reject": 2}
 async def check(resolver: Resolver, site: Site, domain: str) -> list[Finding]:
     """Look at the record that applies to the domain. Raises DnsFailure."""
     texts = [text for text in await texts_of(resolver, f"_dmarc.{domain}") if is_record(text)]
-    wanted = f'_dmarc.{domain}. IN TXT "v=DMARC1; p=none; rua=mailto:postmaster@{domain}"'
+    wanted = txt_record(f"_dmarc.{domain}", f"v=DMARC1; p=none; rua=mailto:postmaster@{domain}")
     if len(texts) > 1:
         fact = f"there are {len(texts)} records at _dmarc.{domain}, and so none counts (RFC 9989 4.10)"
         return [Finding("error", SUBJECT, domain, fact, "Leave one.")]
@@ -82,7 +82,7 @@ async def _of_destination(resolver: Resolver, owner: str, host: str, uri: str) -
             if not any(is_record(text) for text in await texts_of(resolver, name)):
                 fact = f"rua={uri}: {shown(host)} does not say that it takes reports about {owner}"
                 advice = "Have it published there, or receivers send nothing (RFC 9990 4)."
-                return Finding("error", SUBJECT, owner, fact, advice, f'{name}. IN TXT "v=DMARC1;"')
+                return Finding("error", SUBJECT, owner, fact, advice, txt_record(name, "v=DMARC1;"))
     except DnsFailure as failure:
         return Finding("warning", SUBJECT, owner, f"rua={uri}: {failure.cause}", "Look again later.")
     return Finding("ok", SUBJECT, owner, f"reports go to {uri}")

@@ -36,3 +36,9 @@ def shown(text: bytes | str, length: int = 120) -> str:
     plain = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
     safe = "".join(c if c.isprintable() else "?" for c in plain)
     return safe if len(safe) <= length else f"{safe[:length]}..."
+
+
+def txt_record(name: str, text: str) -> str:
+    """Write a TXT record as a zone file has it, in strings of at most 255 octets (RFC 1035 3.3.14)."""
+    strings = [f'"{text[start : start + 255]}"' for start in range(0, len(text), 255)]
+    return f"{name}. IN TXT {' '.join(strings)}"

@@ -9,7 +9,7 @@ from attrs import frozen
 
 from mailgw.dns.interface import MxRecord, Resolver
 from mailgw.doctor.certificate import names_host
-from mailgw.doctor.finding import Finding, Level, shown
+from mailgw.doctor.finding import Finding, Level, shown, txt_record
 from mailgw.doctor.questions import texts_of
 from mailgw.doctor.site import Site, is_ours
 
@@ -65,7 +65,7 @@ async def check(resolver: Resolver, site: Site, domain: str, fetch: Fetch | None
     url = f"https://mta-sts.{domain}/.well-known/mta-sts.txt"
     if not texts:
         advice = f"Publish a policy at {url} and the record, so that nobody can talk senders out of TLS."
-        wanted = f'_mta-sts.{domain}. IN TXT "v=STSv1; id=1"'
+        wanted = txt_record(f"_mta-sts.{domain}", "v=STSv1; id=1")
         return [Finding("note", SUBJECT, domain, "there is no MTA-STS", advice, wanted)]
     if len(texts) > 1 or not _ID.search(texts[0]):
         fact = f"the record cannot be used: {shown(b' and '.join(texts))}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 
 from mailgw.dns.interface import Resolver
-from mailgw.doctor.finding import Finding
+from mailgw.doctor.finding import Finding, txt_record
 from mailgw.doctor.questions import addresses_of, texts_of
 from mailgw.doctor.site import Site
 from mailgw.doctor.spf_terms import spf_records
@@ -41,7 +41,7 @@ async def check_hostname(resolver: Resolver, site: Site) -> list[Finding]:
 
 async def _helo_spf(resolver: Resolver, site: Site) -> Finding:
     """RFC 7208 2.3: receivers check HELO too; and reports, which have no sender, have nothing else (2.4)."""
-    wanted = f'{site.hostname}. IN TXT "v=spf1 a -all"'
+    wanted = txt_record(site.hostname, "v=spf1 a -all")
     if not spf_records(await texts_of(resolver, site.hostname)):
         advice = "Publish one: reports have only this name to be checked by."
         return Finding("note", HELO, site.hostname, "our EHLO name has no SPF record", advice, wanted)

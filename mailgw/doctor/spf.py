@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mailgw.dns.interface import Resolver
-from mailgw.doctor.finding import Finding, Level, shown
+from mailgw.doctor.finding import Finding, Level, shown, txt_record
 from mailgw.doctor.questions import texts_of
 from mailgw.doctor.site import Site
 from mailgw.doctor.spf_terms import read_terms, spf_records
@@ -26,7 +26,7 @@ async def check(resolver: Resolver, site: Site, domain: str) -> list[Finding]:
     """Look at the domain's record. Raises DnsFailure."""
     records = spf_records(await texts_of(resolver, domain))
     terms = " ".join(f"ip{6 if ':' in address else 4}:{address}" for address in site.addresses)
-    wanted = f'{domain}. IN TXT "v=spf1 {terms or "mx"} -all"'
+    wanted = txt_record(domain, f"v=spf1 {terms or 'mx'} -all")
     if not records:
         advice = "Publish one that names the hosts which send for the domain."
         return [Finding("warning", SUBJECT, domain, "there is no SPF record", advice, wanted)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from mailgw.dns.interface import Resolver
-from mailgw.doctor.finding import Finding, shown
+from mailgw.doctor.finding import Finding, shown, txt_record
 from mailgw.doctor.questions import texts_of
 from mailgw.doctor.site import Site
 
@@ -19,7 +19,7 @@ async def check(resolver: Resolver, site: Site, domain: str) -> list[Finding]:
     """Look at the domain's record. Raises DnsFailure."""
     name = f"_smtp._tls.{domain}"
     texts = [text for text in await texts_of(resolver, name) if _VERSION.match(text)]
-    wanted = f'{name}. IN TXT "v=TLSRPTv1; rua=mailto:postmaster@{domain}"'
+    wanted = txt_record(name, f"v=TLSRPTv1; rua=mailto:postmaster@{domain}")
     if not texts:
         advice = "Publish a record to hear from senders when TLS to this gateway fails."
         return [Finding("note", SUBJECT, domain, "nobody is told when TLS to us fails", advice, wanted)]

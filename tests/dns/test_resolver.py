@@ -17,7 +17,7 @@ from mailgw.dns.exchange import SpoofSuspected
 from mailgw.dns.interface import Answer, DnsFailure, RecordType
 from mailgw.dns.resolver import MAX_SOCKETS, DnsResolver
 from mailgw.dns.servers import Server
-from mailgw.dns.wire import Query, ServerFailure, decode_response
+from mailgw.dns.wire import Query, ServerAway, decode_response
 from tests.dnsserver import DnsServer
 from tests.fakes import FAIL
 
@@ -50,7 +50,7 @@ class FakeExchange:
         self.asked.append((server.address, query.message.question[0].name.to_text(True), stream))
         self.queries.append(query.message)
         if server.address in self.refusing:
-            raise ServerFailure("connection refused")
+            raise ServerAway("connection refused")
         if server.address in self.spoofed and not stream:
             raise SpoofSuspected("10 datagrams")
         wires = []
@@ -243,6 +243,19 @@ class ResolverTests(SynchronousTestCase):
         self.exchange.refusing.update(self.exchange.servers)
         failure = self.failureResultOf(self.ask("example.org"), DnsFailure)
         self.assertIn("connection refused", str(failure.value))
+
+    def test_server_that_is_away_leaves_the_other_its_tries(self) -> None:
+        """Where one is down, a lost datagram of the other must not be a failure of the question."""
+        self.exchange.refusing.add("127.0.0.1")
+        self.exchange.silent.add("192.0.2.53")
+        asking = self.ask("example.org")
+        self.assertNoResult(asking)
+        self.exchange.silent.clear()
+        self.clock.advance(1)
+        self.assertEqual(self.successResultOf(asking).records, ("192.0.2.1",))
+        self.exchange.asked.clear()
+        self.answer("example.org", "TXT")
+        self.assertEqual([server for server, _, _ in self.exchange.asked], ["192.0.2.53"])
 
     def test_dns_that_never_answers_fails_at_the_deadline(self) -> None:
         self.exchange.silent.update(self.exchange.servers)

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from mailgw.config.schema import Domain, Listener, Relay, Settings
 from mailgw.doctor import spf
 from mailgw.doctor.examine import examine
-from mailgw.doctor.finding import Finding, shown, worst
+from mailgw.doctor.finding import Finding, shown, txt_record, worst
 from mailgw.doctor.site import make_site
 from tests.doctor.case import ADDRESS, DOMAIN, HOST, NOW, DoctorCase
 from tests.fakes import FAIL
@@ -83,3 +83,8 @@ class SiteTests(DoctorCase):
     def test_what_strangers_publish_is_printable(self) -> None:
         self.assertEqual(shown(b"a\x1b[2J\xff\r\n"), "a?[2J�??")
         self.assertEqual(len(shown("x" * 1000)), 123)
+
+    def test_records_are_cut_into_strings(self) -> None:
+        """RFC 1035 3.3.14."""
+        self.assertEqual(txt_record("a.example", "x"), 'a.example. IN TXT "x"')
+        self.assertEqual(txt_record("a.example", "x" * 300), f'a.example. IN TXT "{"x" * 255}" "{"x" * 45}"')
