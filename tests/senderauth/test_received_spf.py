@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from email import message_from_bytes
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from mailgw.mail.evidence import AuthResult
@@ -67,3 +69,14 @@ class ReceivedSpfTests(SynchronousTestCase):
     def test_lines_are_folded(self) -> None:
         for line in received_spf([MAIL_FROM, HELO], CLIENT, "gw.example").split(b"\r\n"):
             self.assertLessEqual(len(line), 78)
+
+    @settings(max_examples=200, deadline=None)
+    @given(st.text(max_size=400), st.text(max_size=400), st.text(max_size=400))
+    def test_any_values(self, helo: str, sender: str, reason: str) -> None:
+        client = Client("S", "mx", "192.0.2.1", helo=helo)
+        auth = AuthResult("spf", "temperror", (("smtp.mailfrom", sender),), reason)
+        text = received_spf([auth], client, "gw.example")
+        self.assertTrue(text.isascii())
+        self.assertEqual(len(text.split(b"\r\n\r\n")), 1)
+        (field,) = fields(auth, client=client)
+        self.assertEqual(read(field)[1]["receiver"], "gw.example")
