@@ -1,4 +1,4 @@
-"""The certificate: does it name us, and until when (RFC 6125, RFC 9325)?"""
+"""The certificate: does it name us, and until when (RFC 9525, RFC 9325)?"""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mailgw.doctor.site import Site
 SUBJECT = "certificate"
 # Automatic renewal begins 30 days before the end; what is left at 14 has not been renewed.
 WARN_DAYS = 14
-MIN_RSA_BITS = 2048  # RFC 9325 4.1
+MIN_RSA_BITS = 2048  # RFC 9325 4.5
 
 
 def check(site: Site, now: datetime.datetime) -> list[Finding]:
@@ -35,7 +35,7 @@ def names_of(certificate: x509.Certificate) -> tuple[str, ...]:
 
 
 def names_host(certificate: x509.Certificate, host: str) -> bool:
-    """RFC 6125 6.4.3: a wildcard stands for the whole first label."""
+    """RFC 9525 6.3: a wildcard stands for the whole first label."""
     above = host.partition(".")[2]
     return any(name == host or (name.startswith("*.") and name[2:] == above) for name in names_of(certificate))
 

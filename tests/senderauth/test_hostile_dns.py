@@ -108,7 +108,7 @@ class HostileDnsTests(TestCase):
         self.assertEqual((await self.dmarc("long.example"))[0], "permerror")
 
     async def test_cname_loop(self) -> None:
-        """A loop has no end that could be 'no record': RFC 1034 5.2.2 makes it an error."""
+        """A loop has no end that could be 'no record': RFC 1034 3.6.2 makes it an error."""
         self.assertEqual((await self.spf("loop.example"))[0], "temperror")
         self.assertEqual((await self.spf("to-loop.example"))[0], "temperror")
         self.assertEqual((await self.dmarc("loop.example"))[0], "temperror")
