@@ -27,6 +27,7 @@ from mailgw.reception.rates import Rates
 from mailgw.reception.session import SessionSettings
 from mailgw.reception.sessions import Sessions
 from mailgw.routing.listing import RecipientCommands
+from mailgw.routing.returns import ReturningRouter
 from mailgw.verdict.judge import Judge
 
 
@@ -50,7 +51,7 @@ def make_inbound(
         settings.limits, Rates(settings.rates), Networks(settings.own_networks), MemoryHistory(reactor), reactor
     )
     intake = IntakeSettings(
-        router=etc.router,
+        router=ReturningRouter(etc.router, outbound.srs, settings.relay.default),
         store=outbound.store,
         judge=judge,
         acceptance=_acceptance(settings, judge, outbound, guard, reactor),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from pathlib import Path
 from typing import Any
@@ -9,20 +10,23 @@ from typing import Any
 from attrs import frozen
 
 from mailgw.composition.etc import Etc
+from mailgw.config.schema import Settings
 from mailgw.delivery.alias import AliasAgent
 from mailgw.delivery.callahead import CallAhead
 from mailgw.delivery.dsn import ReportWriter
+from mailgw.delivery.forward import ForwardAgent
 from mailgw.delivery.maildir import MaildirAgent
 from mailgw.delivery.relay import RelayAgent
 from mailgw.delivery.sessions import Sessions
 from mailgw.dns.interface import Resolver
-from mailgw.mail.address import Mailbox
+from mailgw.mail.address import Mailbox, ascii_domain
 from mailgw.operation.service import Part, nothing
 from mailgw.operation.threads import Pool
 from mailgw.queue.agent import DeliveryAgent
 from mailgw.queue.scheduler import Scheduler
 from mailgw.queue.sqlite import SqliteStore
 from mailgw.routing.interface import RecipientVerifier
+from mailgw.routing.srs import Srs, make_secrets, read_secrets
 
 
 @frozen
@@ -32,12 +36,16 @@ class Outbound:
     store: SqliteStore
     scheduler: Scheduler
     verifier: RecipientVerifier
+    srs: Srs
+    """The return paths that forwarded mail goes under: reception takes mail for them."""
     parts: tuple[Part, ...]
 
 
 def make_outbound(etc: Etc, resolver: Resolver, reactor: Any, disk: Pool, entropy: random.Random) -> Outbound:
     """Put it together. `disk` are threads that may wait for files."""
     settings = etc.settings
+    ours = next(iter(settings.domains), settings.hostname)
+    srs = Srs(ascii_domain(settings.forwarding.srs_domain or ours), reactor.seconds)
     store = SqliteStore(
         Path(settings.state_directory) / "queue",
         reactor,
@@ -51,7 +59,7 @@ def make_outbound(etc: Etc, resolver: Resolver, reactor: Any, disk: Pool, entrop
     verifier = CallAhead(hops, reactor, settings.timeouts.call_ahead)
     reporter = ReportWriter(
         settings.hostname,
-        Mailbox("postmaster", next(iter(settings.domains), settings.hostname)),
+        Mailbox("postmaster", ours),
         etc.router,
         etc.wording,
         settings.queue.report_lifetime,
@@ -59,13 +67,28 @@ def make_outbound(etc: Etc, resolver: Resolver, reactor: Any, disk: Pool, entrop
         entropy,
         tell_postmaster=settings.reports.unverified == "postmaster",
     )
-    agents: dict[str, DeliveryAgent] = {"maildir": maildir, "relay": relay, "alias": AliasAgent()}
+    agents: dict[str, DeliveryAgent] = {
+        "maildir": maildir,
+        "relay": relay,
+        "forward": ForwardAgent(relay, srs, etc.router.is_ours),
+        "alias": AliasAgent(),
+    }
     scheduler = Scheduler(store, agents, reporter, reactor, entropy, settings.queue, settings.reports.delay)
     parts = (
+        Part("return paths", lambda: _load_srs(srs, settings), nothing),
         Part("queue", store.open, store.close),
         Part("folders", nothing, maildir.close),
         Part("relay", nothing, relay.close),
         Part("call-ahead", nothing, verifier.stop),
         Part("scheduler", scheduler.start, lambda: scheduler.stop(settings.timeouts.shutdown)),
     )
-    return Outbound(store, scheduler, verifier, parts)
+    return Outbound(store, scheduler, verifier, srs, parts)
+
+
+def _load_srs(srs: Srs, settings: Settings) -> None:
+    """Runs when the gateway is the user that it stays: the secret that it makes is to be its own."""
+    file = settings.forwarding.srs_secrets_file
+    if not file:
+        file = os.path.join(settings.state_directory, "srs.secret")
+        make_secrets(Path(file))
+    srs.use(read_secrets(Path(file)))

@@ -9,8 +9,10 @@ from functools import lru_cache
 import idna
 from attrs import frozen
 
-# RFC 5321 4.5.3.1: limits in octets, without the angle brackets of the path.
+# RFC 5321 4.5.3.1: limits in octets, without the angle brackets of the path. Return paths that forwarders rewrite (SRS)
+# hold a whole address in their local part: the section asks for no limits where that can be.
 MAX_LOCAL_PART = 64
+_REWRITTEN = ("SRS0", "SRS1")
 MAX_DOMAIN = 255
 MAX_ADDRESS = 254
 
@@ -51,7 +53,7 @@ class Mailbox:
                 raise AddressError("the address has no domain: write user@domain")
             raise AddressError(f"unexpected {text[at]!r} in the local part")
         domain = parse_domain(text[at + 1 :])
-        if len(text[:at].encode()) > MAX_LOCAL_PART:
+        if len(text[:at].encode()) > MAX_LOCAL_PART and text[:4].upper() not in _REWRITTEN:
             raise AddressError(f"the local part is longer than {MAX_LOCAL_PART} octets")
         if len(text.encode()) > MAX_ADDRESS:
             raise AddressError(f"the address is longer than {MAX_ADDRESS} octets")

@@ -15,7 +15,7 @@ from mailgw.routing.expansion import Expansion, find_postmaster
 from mailgw.routing.interface import Target
 from mailgw.routing.recipients import Key, OurDomain, RecipientList, Recipients, read_recipients
 from mailgw.routing.router import DirectoryRouter
-from mailgw.routing.routes import domain_destination, mailbox_target, outside_target
+from mailgw.routing.routes import domain_destination, forward_target, mailbox_target
 from mailgw.routing.users import User, read_users
 
 
@@ -85,7 +85,7 @@ def _build(
         recipients,
         aliases,
         lambda mailbox: settled.get(mailbox.ascii_domain),
-        lambda mailbox: outside_target(mailbox, settings.relay.default),
+        lambda mailbox: forward_target(mailbox, settings.relay.default),
         catch_alls,
         postmasters,
     )

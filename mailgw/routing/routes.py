@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from attrs import evolve
+
 from mailgw.config.schema import Domain
 from mailgw.mail.address import Mailbox
 from mailgw.queue.item import Destination
@@ -25,3 +27,9 @@ def outside_target(mailbox: Mailbox, default: str) -> Target:
     if default == "mx":
         return Target(mailbox, Destination("relay", f"mx:{mailbox.ascii_domain}"))
     return Target(mailbox, Destination("relay", default))
+
+
+def forward_target(mailbox: Mailbox, default: str) -> Target:
+    """A mailbox outside that an address of ours leads to."""
+    target = outside_target(mailbox, default)
+    return evolve(target, destination=evolve(target.destination, agent="forward"))

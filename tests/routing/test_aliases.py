@@ -72,14 +72,14 @@ class ExpansionTests(RoutingTest):
         )
         self.assertEqual(
             self.destinations(router, "ALL@example.org"),
-            ["maildir:alice@example.org", "maildir:bob@example.org", "relay:mx:elsewhere.example"],
+            ["maildir:alice@example.org", "maildir:bob@example.org", "forward:mx:elsewhere.example"],
         )
 
     def test_each_mailbox_gets_one_copy(self) -> None:
         router = self.router("a: b, c, alice\nb: alice, bob\nc: bob, alice, x@y.example, X@y.example\n")
         self.assertEqual(
             self.destinations(router, "a@example.org"),
-            ["maildir:alice@example.org", "maildir:bob@example.org", "relay:mx:y.example", "relay:mx:y.example"],
+            ["maildir:alice@example.org", "maildir:bob@example.org", "forward:mx:y.example", "forward:mx:y.example"],
         )
 
     def test_a_copy_for_oneself(self) -> None:

@@ -101,7 +101,7 @@ class CatchAllTests(RoutingTest):
         )
         self.assertEqual(
             self.destinations(router, "anything@second.example"),
-            ["maildir:bob@example.org", "relay:mx:elsewhere.example"],
+            ["maildir:bob@example.org", "forward:mx:elsewhere.example"],
         )
 
     def test_its_mailbox_has_to_be_there(self) -> None:

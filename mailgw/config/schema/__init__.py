@@ -5,7 +5,7 @@ relative to the folder of mailgw.toml where they are not absolute. Times are sec
 A module holds the sections of one step of the mail's way.
 """
 
-from mailgw.config.schema.delivery import Queue, Relay, Reports, Route
+from mailgw.config.schema.delivery import Forwarding, Queue, Relay, Reports, Route
 from mailgw.config.schema.filtering import DEFAULT_COMBINATIONS, Combination, Dmarc, FilterFile, Thresholds
 from mailgw.config.schema.operation import Dns, Log
 from mailgw.config.schema.reception import DEFAULT_RATES, Extension, Limits, Listener, Rate, Timeouts, Tls, Trace
@@ -22,6 +22,7 @@ __all__ = [
     "Domain",
     "Extension",
     "FilterFile",
+    "Forwarding",
     "Limits",
     "Listener",
     "Log",

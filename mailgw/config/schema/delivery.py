@@ -90,3 +90,16 @@ class Reports:
         "reported.",
         "postmaster",
     )
+
+
+@frozen
+class Forwarding:
+    """Mail for an alias that leads outside. It goes on under a return path of ours (SRS), so that SPF passes there."""
+
+    srs_domain: str = setting("The domain of those return paths: mail for it must come to us. Empty: our first.", "")
+    srs_secrets_file: str = setting(
+        "Secrets that sign them, one a line; the first signs, all are believed, so that they can be changed. Empty: "
+        "one is made in state_directory. Several gateways of a domain share a file.",
+        "",
+        path=True,
+    )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from attrs import field, frozen
 
-from mailgw.config.schema.delivery import Queue, Relay, Reports, Route
+from mailgw.config.schema.delivery import Forwarding, Queue, Relay, Reports, Route
 from mailgw.config.schema.operation import Dns, Log
 from mailgw.config.schema.reception import Limits, Listener, Rate, Timeouts, Tls, Trace
 from mailgw.config.schema.routing import Domain, Maildir, Routing
@@ -38,6 +38,7 @@ class Settings:
     signing: Signing = field(factory=Signing)
     queue: Queue = field(factory=Queue)
     reports: Reports = field(factory=Reports)
+    forwarding: Forwarding = field(factory=Forwarding)
     limits: Limits = field(factory=Limits)
     rates: Mapping[str, Rate] = setting("Rates by name; a section replaces the default of its name.", {})
     timeouts: Timeouts = field(factory=Timeouts)

@@ -1,0 +1,30 @@
+"""The router as reception sees it: return paths that we wrote for forwarded mail lead back to its senders."""
+
+from __future__ import annotations
+
+from mailgw.mail.address import Mailbox
+from mailgw.routing.interface import Routed, Router, Unknown
+from mailgw.routing.routes import outside_target
+from mailgw.routing.srs import Srs, SrsError
+
+
+class ReturningRouter:
+    """A routing.interface.Router."""
+
+    def __init__(self, router: Router, srs: Srs, relay_default: str) -> None:
+        self._router = router
+        self._srs = srs
+        self._relay_default = relay_default
+
+    def is_ours(self, domain: str) -> bool:
+        return self._router.is_ours(domain)
+
+    def resolve(self, mailbox: Mailbox) -> Routed | Unknown:
+        if not self._srs.is_ours(mailbox):
+            return self._router.resolve(mailbox)
+        try:
+            sender = self._srs.reverse(mailbox)
+        except SrsError as error:
+            return Unknown(f"a return path that leads nowhere: {error}")
+        # Whom the signature proves to have written to us may get mail through us, though he is not ours.
+        return Routed((outside_target(sender, self._relay_default),), ours=True)
