@@ -23,7 +23,8 @@ ALLOWED = {
     "senderauth": {"mail", "dns", "operation", "state"},
     # What the classifier reads comes as plain bytes: `filters` makes them of a message.
     "classifier": {"mail", "operation", "state"},
-    "filters": {"mail", "config", "dns", "operation", "state", "classifier"},
+    "engines": {"mail", "config", "operation"},
+    "filters": {"mail", "config", "dns", "operation", "state", "classifier", "engines"},
     "verdict": {"mail", "config", "filters", "senderauth", "state"},
     "operation": {"mail", "config"},
     "reception": {"mail", "smtp", "senderauth", "verdict", "routing", "queue", "config", "operation"},
