@@ -58,6 +58,7 @@ _COMMENTED: Mapping[str, Any] = {
             "password_file": "smarthost.password",
         }
     },
+    "servers": {"opendkim": {"address": "unix:/run/opendkim/opendkim.sock"}},
     "rates": {
         name: attrs.asdict(rate, filter=lambda field, value: value != ()) for name, rate in DEFAULT_RATES.items()
     },
@@ -86,7 +87,7 @@ def filter_file(filters: Sequence[tuple[Any, Any]], symbols: Mapping[str, Mappin
     lines += _keys(hints["thresholds"], {}, explain=True)
     actions = ", ".join(f"`{action}`" for action in get_args(get_args(hints["rules"])[1]))
     lines += ["", *_comment(f"{fields['rules'].metadata['doc']} One of {actions}. For example:"), "[rules]"]
-    lines += ['#DMARC_FAIL_REJECT = "reject"']
+    lines += ['#DMARC_FAIL_REJECT = "reject"', '#CLAMAV_VIRUS = "reject"']
     lines += ["", *_comment(fields["scores"].metadata["doc"]), "[scores]"]
     for source, scores in weights.items():
         if scores:
@@ -95,11 +96,22 @@ def filter_file(filters: Sequence[tuple[Any, Any]], symbols: Mapping[str, Mappin
     lines += ["", *_comment(hints["dmarc"].__doc__), "[dmarc]", *_keys(hints["dmarc"], {}, explain=True)]
     lines += ["", *_comment(fields["combinations"].metadata["doc"] + " These hold:")]
     lines += _named_sections(get_args(hints["combinations"])[1], "combinations", None, _COMMENTED["combinations"])
-    common = set.intersection(*(set(attrs.fields_dict(settings)) for _, settings in filters))
     for number, (filter_class, settings) in enumerate(filters):
-        lines += ["", *_comment(filter_class.__doc__), f"[filters.{quote_key(filter_class.name)}]"]
-        lines += _keys(settings, {}, explain=True, known=common if number else ())
+        name = f"filters.{quote_key(filter_class.name)}"
+        lines += ["", *_comment(filter_class.__doc__), f"[{name}]"]
+        lines += _keys(settings, {}, explain=True, known=_same_keys(settings, filters[0][1]) if number else ())
+        kinds = get_type_hints(settings)
+        for field in attrs.fields(settings):
+            if is_mapping(kinds[field.name]):
+                kind = get_args(kinds[field.name])[1]
+                lines += _named_sections(kind, f"{name}.{field.name}", None, _COMMENTED[field.name])
     return _text(lines)
+
+
+def _same_keys(settings: Any, other: Any) -> set[str]:
+    """Give the keys that both sections have, with the same comment."""
+    fields, others = attrs.fields_dict(settings), attrs.fields_dict(other)
+    return {name for name in fields.keys() & others.keys() if fields[name].metadata == others[name].metadata}
 
 
 def _section(cls: Any, path: str, example: Mapping[str, Any]) -> Iterator[str]:

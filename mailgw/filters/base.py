@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Literal, Protocol
 
 from attrs import field, frozen
 
 from mailgw.mail.evidence import Evidence
+from mailgw.mail.reply import TemporaryFailure
 from mailgw.mail.transaction import Transaction
 
 
@@ -21,6 +22,21 @@ class FilterSettings:
         default="ignore",
         metadata={"doc": "When it fails or takes too long: `ignore` goes on without it, `defer` answers 451."},
     )
+
+    def findings(self) -> Iterator[tuple[str, str]]:
+        """Give what is wrong that types and bounds cannot say: the key within the section, and what about it."""
+        return iter(())
+
+
+class Undecided(TemporaryFailure):
+    """Raised by a filter that must not be left out for this message, whatever its `on_error` says: it is deferred.
+
+    `evidence` is what the filter has found nevertheless.
+    """
+
+    def __init__(self, cause: str, evidence: Iterable[Evidence] = ()) -> None:
+        super().__init__(cause)
+        self.evidence = tuple(evidence)
 
 
 class Filter(Protocol):

@@ -20,16 +20,20 @@ from mailgw.filters.anatomy import Anatomies
 from mailgw.filters.appearance import Appearance
 from mailgw.filters.attachments import Attachments, AttachmentsSettings
 from mailgw.filters.base import Filter, FilterSettings
+from mailgw.filters.clamav import Clamav, ClamavSettings
 from mailgw.filters.combinations import find_faults
 from mailgw.filters.connection import Connection
 from mailgw.filters.foreign import KEY, Foreign, find_foreign
 from mailgw.filters.gtube import Gtube
 from mailgw.filters.header_sanity import HeaderSanity, HeaderSanitySettings
 from mailgw.filters.impersonation import Impersonation, ImpersonationSettings
+from mailgw.filters.milter import Milter, MilterSettings
 from mailgw.filters.mime_sanity import MimeSanity
 from mailgw.filters.phishing import Phishing, PhishingSettings
+from mailgw.filters.rspamd import Rspamd, RspamdSettings
 from mailgw.filters.rules import RuleSet, load_rules
 from mailgw.filters.site_rules import SiteRules
+from mailgw.filters.spamassassin import Spamassassin, SpamassassinSettings
 from mailgw.operation.threads import Threads
 
 
@@ -38,6 +42,8 @@ class Services:
     """What a filter may ask for in its constructor. A filter that needs more (a store) adds it here."""
 
     clock: IReactorTime
+    reactor: Any
+    """For connections to other programs. Time is the clock's."""
     threads: Threads
     resolver: Resolver
     rules: RuleSet
@@ -69,6 +75,14 @@ FILTERS: tuple[Entry, ...] = (
     Entry(Appearance, FilterSettings, lambda settings, s: Appearance(settings, s.anatomies)),
     Entry(SiteRules, FilterSettings, lambda settings, s: SiteRules(settings, s.rules, s.anatomies)),
     Entry(Gtube, FilterSettings, lambda settings, s: Gtube(settings, s.threads)),
+    Entry(Clamav, ClamavSettings, lambda settings, s: Clamav(settings, s.reactor, s.threads)),
+    Entry(Rspamd, RspamdSettings, lambda settings, s: Rspamd(settings, s.reactor, s.threads, s.settings.hostname)),
+    Entry(
+        Spamassassin,
+        SpamassassinSettings,
+        lambda settings, s: Spamassassin(settings, s.reactor, s.threads, s.settings.hostname),
+    ),
+    Entry(Milter, MilterSettings, lambda settings, s: Milter(settings, s.reactor, s.threads, s.settings.hostname)),
 )
 
 
@@ -86,9 +100,9 @@ class Catalogue:
     combinations: Mapping[str, Combination]
     """By symbol, those that are enabled; their symbols are ones that somebody states."""
 
-    def make(self, settings: Settings, clock: IReactorTime, threads: Threads, resolver: Resolver) -> tuple[Filter, ...]:
+    def make(self, settings: Settings, reactor: Any, threads: Threads, resolver: Resolver) -> tuple[Filter, ...]:
         """Make the filters that are enabled. Raises ConfigurationErrors for one of another package that cannot be."""
-        services = Services(clock, threads, resolver, self.rules, settings, Anatomies(threads))
+        services = Services(reactor, reactor, threads, resolver, self.rules, settings, Anatomies(threads))
         enabled = [entry for entry in self.entries if self.sections[entry.name].enabled]
         return tuple([entry.make(self.sections[entry.name], services) for entry in enabled])
 
@@ -176,7 +190,8 @@ def _read_sections(
         section = {key: value for key, value in filter_file.filters.get(entry.name, {}).items() if key != KEY}
         value, found = structure_leniently(entry.settings, section, path, prefix)
         if value is not None:
-            found += number_lines(ConfigError(path, key, text) for key, text in check_bounds(value, f"{prefix}."))
+            wrong = [*check_bounds(value, f"{prefix}."), *((f"{prefix}.{key}", text) for key, text in value.findings())]
+            found += number_lines(ConfigError(path, key, text) for key, text in wrong)
             sections[entry.name] = value
         errors += found
     return sections

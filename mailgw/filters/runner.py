@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from mailgw.filters.base import Filter
+from mailgw.filters.base import Filter, Undecided
 from mailgw.filters.waiting import Finished, TimeLimit, limited, start
 from mailgw.mail.evidence import Evidence
 from mailgw.mail.reply import TemporaryFailure
@@ -28,7 +28,7 @@ class RunResult:
     """How a run went. The evidence is in the transaction."""
 
     deferring: tuple[str, ...] = ()
-    """The filters that failed, or took too long, and are set to `on_error = "defer"`."""
+    """The filters that failed, or took too long, and are set to `on_error = "defer"`; and those that are undecided."""
 
 
 _ALL_WELL = RunResult()
@@ -124,5 +124,7 @@ class _Run:
             detail = f"{filter.name}: failed with {type(error).__name__}"
             self._log.failure("filter {filter} failed", failure, event="filter_error", filter=filter.name, **ids)
         self._transaction.evidence.append(Evidence(symbol, detail, source=filter.name))
-        if filter.settings.on_error == "defer":
+        if isinstance(error, Undecided):
+            self.state(filter, error.evidence)
+        if filter.settings.on_error == "defer" or isinstance(error, Undecided):
             self.deferring.append(filter.name)

@@ -46,7 +46,10 @@ class Client:
 
 @define
 class Transaction:
-    """One transaction. Its lists only grow; its message is there from the end of data on."""
+    """One transaction. Its lists only grow; its message is there from the end of data on.
+
+    `additions` are whole header fields, with their line ends, that are put before the message when it is accepted.
+    """
 
     id: str
     client: Client
@@ -55,5 +58,6 @@ class Transaction:
     auth: list[AuthResult] = field(factory=list)
     evidence: list[Evidence] = field(factory=list)
     dmarc: list[DmarcEvaluation] = field(factory=list)
+    additions: list[bytes] = field(factory=list)
     work: dict[Any, Any] = field(factory=dict, eq=False, repr=False)
     """What filters know of the message and share while they run, by the class of it (`filters.anatomy`). Never kept."""

@@ -143,6 +143,7 @@ class Acceptance:
         """Put our fields in front. Mail of our own users gets Received only: the rest is for its readers here."""
         settings = self._trace
         prefix = trace.received(transaction, settings.hostname, now, hide_client=settings.hide_client_address)
+        prefix += b"".join(transaction.additions)
         if transaction.client.identity:
             return evolve(message, prefix=prefix, cuts=trace.cuts(message, trace.RETURN_PATH))
         results = authentication_results(self._trace.authserv_id, transaction.auth)

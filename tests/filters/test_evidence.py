@@ -149,7 +149,9 @@ class EvidenceTests(SynchronousTestCase):
         expected = {symbol for case in cases for symbol in case.expect}
         absent = {symbol for case in cases for symbol in case.absent}
         read = catalogue.read(FilterFile(), "filters.toml", str(RULES))
-        symbols = {symbol for entry in catalogue.FILTERS for symbol in entry.filter.symbols} | set(read.rules.scores)
+        # Those that are off as shipped ask engines that are not here: tests/filters/test_engines.py has their cases.
+        entries = [entry for entry in catalogue.FILTERS if entry.settings().enabled]
+        symbols = {symbol for entry in entries for symbol in entry.filter.symbols} | set(read.rules.scores)
         symbols |= set(runner.SYMBOLS)
         self.assertEqual(sorted(symbols - expected - set(runner.SYMBOLS)), [], "symbols that no case expects")
         self.assertEqual(sorted(symbols - absent - set(runner.SYMBOLS)), [], "symbols that no case says to be absent")
