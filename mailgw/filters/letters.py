@@ -15,7 +15,8 @@ _AROUND = 30
 # UAX 9: overrides of the direction. (Embeddings and isolates stand in honest text of two directions.)
 _OVERRIDES = re.compile("[\u202d\u202e]")
 # Characters without width. Not the soft hyphen, which separates honest syllables.
-_HIDDEN = re.compile("[A-Za-z][\u200b-\u200d\u2060-\u2064\u034f\ufeff\u180e]+[A-Za-z]")
+_WIDTHLESS = "\u200b-\u200d\u2060-\u2064\u034f\ufeff\u180e"
+_HIDDEN = re.compile(f"[A-Za-z][{_WIDTHLESS}]+[A-Za-z]")
 
 # Letters that look like Latin ones, with those: the part of UTS 39's table that is used to deceive.
 _CYRILLIC = "аa еe оo рp сc уy хx іi јj ѕs ԁd һh ӏl ԛq ԝw АA ВB ЕE ЅS ІI ЈJ КK МM НH ОO РP СC ТT УY ХX"
@@ -25,8 +26,8 @@ _PAIRS = f"{_CYRILLIC} {_GREEK} {_OTHERS}".split()
 _LOOKS = str.maketrans({pair[0]: pair[1] for pair in _PAIRS})
 _ALIKE = "".join(pair[0] for pair in _PAIRS)
 _MIXED = re.compile(f"[A-Za-z][{_ALIKE}]|[{_ALIKE}][A-Za-z]")
-_WORD_BEFORE = re.compile(r"\w*\Z")
-_WORD = re.compile(r"\w*")
+_WORD_BEFORE = re.compile(rf"[\w{_WIDTHLESS}]*\Z")
+_WORD = re.compile(rf"[\w{_WIDTHLESS}]*")
 
 # In Latin letters and digits, what is taken for what.
 _DIGITS = str.maketrans("0135", "oles")

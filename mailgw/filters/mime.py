@@ -31,7 +31,7 @@ _PIECE = 256 * 1024
 Octets = bytes | mmap
 """A message's content: in memory, or in a file that is not read but mapped."""
 
-Flaw = Literal["no boundary", "not begun", "not closed", "too deep", "too many parts"]
+Flaw = Literal["no boundary", "not begun", "not closed", "too deep", "too many parts", "encoded"]
 
 # For a header section in lower case with a line end in front: the search for a fixed beginning is a fast one.
 _FIELD = re.compile(rb"\ncontent-(type|transfer-encoding|disposition)[ \t]*:((?:[^\r\n]++|\r\n[ \t]|\r(?!\n))*+)")
@@ -160,6 +160,10 @@ class _Walk:
             multipart = header.content_type.startswith("multipart/")
             container = multipart or (header.content_type == "message/rfc822" and header.encoding != "base64")
             boundary = header.parameters.get("boundary", "") if multipart else ""
+            if header.encoding in ("base64", "quoted-printable") and (
+                multipart or header.content_type == "message/rfc822"
+            ):
+                self.flaws["encoded"] = None
             if container and depth >= MAX_DEPTH:
                 self.flaws["too deep"] = None
             elif multipart and not boundary:

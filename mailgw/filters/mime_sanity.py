@@ -20,6 +20,7 @@ _FLAWS: Mapping[Flaw, tuple[str, str, float]] = {
     "no boundary": ("MIME_NO_BOUNDARY", "a multipart without boundary (RFC 2046 5.1.1)", 1.0),
     "not begun": ("MIME_BROKEN", "a multipart without parts (RFC 2046 5.1.1)", 1.0),
     "not closed": ("MIME_BROKEN", "a multipart that does not end (RFC 2046 5.1.1)", 0.3),
+    "encoded": ("MIME_BROKEN", "parts within an encoding (RFC 2045 6.4): few see what is in there", 1.0),
     "too deep": ("MIME_EXCESSIVE", "more levels than are looked at", 1.0),
     "too many parts": ("MIME_EXCESSIVE", "more parts than are looked at", 1.0),
 }
