@@ -35,6 +35,12 @@ def shipped(file: str) -> str:
     from mailgw.filters import runner
     from mailgw.filters.catalogue import FILTERS
     from mailgw.senderauth.authenticator import SYMBOLS
+    from mailgw.verdict import policy
 
     filters = [(entry.filter, entry.settings) for entry in FILTERS]
-    return document.filter_file(filters, {"sender authentication": SYMBOLS, "filters that fail": runner.SYMBOLS})
+    others = {
+        "sender authentication": SYMBOLS,
+        "greylisting": policy.SYMBOLS,
+        "filters that fail": runner.SYMBOLS,
+    }
+    return document.filter_file(filters, others)

@@ -81,6 +81,7 @@ async def _answer(reactor: Any, question: Question, as_json: bool, answers: list
     from mailgw.composition.judging import make_judge, make_resolver
     from mailgw.operation.threads import ThreadsInline
     from mailgw.verdict import explain as explanation
+    from mailgw.verdict.judgement import for_one_reply
 
     entropy = random.SystemRandom()
     threads = ThreadsInline()
@@ -101,10 +102,11 @@ async def _answer(reactor: Any, question: Question, as_json: bool, answers: list
         Message.from_bytes(question.content),
     )
     judge = make_judge(etc, resolver, reactor, threads)
-    verdict = await judge.judge(transaction, judge.begin(client, question.mail_from))
-    explained = explanation.explain(verdict, etc.filter_file.thresholds, outbound=bool(question.identity))
+    judged = for_one_reply(await judge.judge(transaction, judge.begin(client, question.mail_from)))
+    explained = [explanation.explain(one.verdict, one.policy, outbound=bool(question.identity)) for one in judged]
+    names = [[str(question.recipients[number]) for number in one.recipients] for one in judged]
     if as_json:
-        answers.append(explanation.to_json(explained, transaction.auth) + "\n")
+        answers.append(explanation.to_json(explained, names, transaction.auth) + "\n")
     else:
-        answers.append(explanation.to_text(explained, transaction.auth))
+        answers.append(explanation.to_text(explained, names, transaction.auth))
     await resolver.stop()

@@ -20,7 +20,11 @@ from mailgw.routing.current import CurrentRouter, routing_files
 from mailgw.routing.listing import check_programs, make_lists
 from mailgw.routing.load import load_router
 from mailgw.routing.recipients import RecipientList
-from mailgw.senderauth.authenticator import SYMBOLS
+from mailgw.senderauth import authenticator
+from mailgw.verdict import policy
+
+SYMBOLS = {**authenticator.SYMBOLS, **policy.SYMBOLS}
+"""What is stated by others than filters, with its default weights."""
 
 
 @frozen

@@ -16,7 +16,8 @@ from mailgw.mail.identifiers import new_id
 from mailgw.operation import tls
 from mailgw.operation.service import Binding, Part
 from mailgw.operation.threads import Pool
-from mailgw.reception.acceptance import Acceptance, TraceSettings
+from mailgw.reception.acceptance import Acceptance
+from mailgw.reception.copies import Copies, TraceSettings
 from mailgw.reception.credentials import UserFile
 from mailgw.reception.guard import Guard
 from mailgw.reception.history import MemoryHistory
@@ -54,7 +55,16 @@ def make_inbound(
         router=ReturningRouter(etc.router, outbound.srs, settings.relay.default),
         store=outbound.store,
         judge=judge,
-        acceptance=_acceptance(settings, judge, outbound, guard, reactor),
+        acceptance=Acceptance(
+            judge,
+            outbound.store,
+            outbound.scheduler.offer,
+            _copies(settings),
+            settings.limits,
+            guard,
+            reactor,
+            make_id,
+        ),
         limits=settings.limits,
         timeouts=settings.timeouts,
         new_id=make_id,
@@ -91,14 +101,9 @@ def make_inbound(
     )
 
 
-def _acceptance(settings: Settings, judge: Judge, outbound: Outbound, guard: Guard, clock: IReactorTime) -> Acceptance:
+def _copies(settings: Settings) -> Copies:
     trace = settings.trace
-    return Acceptance(
-        judge,
-        outbound.store,
-        outbound.scheduler.offer,
-        settings.limits,
-        settings.queue,
+    return Copies(
         TraceSettings(
             settings.hostname,
             trace.authserv_id or settings.hostname,
@@ -106,8 +111,8 @@ def _acceptance(settings: Settings, judge: Judge, outbound: Outbound, guard: Gua
             trace.hide_client_address,
             trace.received_spf,
         ),
-        guard,
-        clock,
+        settings.queue,
+        settings.quarantine,
     )
 
 

@@ -13,8 +13,9 @@ from mailgw.dns.resolver import DnsResolver
 from mailgw.filters.runner import FilterRunner
 from mailgw.operation.threads import Threads
 from mailgw.senderauth.authenticator import Authenticator
+from mailgw.verdict.greylisting import NoGreylist
 from mailgw.verdict.judge import Judge
-from mailgw.verdict.policy import Policy
+from mailgw.verdict.policies import Policies
 
 
 def make_judge(etc: Etc, resolver: Resolver, clock: IReactorTime, threads: Threads) -> Judge:
@@ -30,7 +31,8 @@ def make_judge(etc: Etc, resolver: Resolver, clock: IReactorTime, threads: Threa
             trusted_sealers=etc.filter_file.dmarc.trusted_sealers,
         ),
         FilterRunner(filters, clock),
-        Policy(etc.catalogue.weights, etc.filter_file.thresholds, etc.filter_file.rules, etc.catalogue.combinations),
+        Policies.of(etc.filter_file, etc.catalogue.weights, etc.catalogue.combinations),
+        NoGreylist(),
         clock,
         etc.settings.timeouts.check,
     )

@@ -22,6 +22,7 @@ from mailgw.dns.interface import Resolver
 from mailgw.mail.address import Mailbox, ascii_domain
 from mailgw.operation.service import Part, nothing
 from mailgw.operation.threads import Pool
+from mailgw.queue import quarantine
 from mailgw.queue.agent import DeliveryAgent
 from mailgw.queue.scheduler import Scheduler
 from mailgw.queue.sqlite import SqliteStore
@@ -72,6 +73,7 @@ def make_outbound(etc: Etc, resolver: Resolver, reactor: Any, disk: Pool, entrop
         "relay": relay,
         "forward": ForwardAgent(relay, srs, etc.router.is_ours),
         "alias": AliasAgent(),
+        quarantine.AGENT: quarantine.QuarantineAgent(),
     }
     scheduler = Scheduler(store, agents, reporter, reactor, entropy, settings.queue, settings.reports.delay)
     parts = (

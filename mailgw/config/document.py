@@ -13,7 +13,7 @@ from typing import Any, get_args, get_type_hints
 import attrs
 from cattrs.cols import is_mapping
 
-from mailgw.config.schema import DEFAULT_COMBINATIONS, DEFAULT_RATES, FilterFile, Settings
+from mailgw.config.schema import DEFAULT_COMBINATIONS, DEFAULT_RATES, FilterFile, Override, Settings
 from mailgw.config.text import quote_key
 
 _WIDTH = 100
@@ -68,6 +68,15 @@ _COMMENTED: Mapping[str, Any] = {
     },
 }
 
+_OVERRIDE = (
+    '#[recipients."alice@example.org".thresholds]',
+    "#spam = 8",
+    '#[recipients."sales.example.org".scores]',
+    "#NO_RDNS = 0",
+    '#[users."newsletter@example.org".thresholds]',
+    "#outbound_hold = 11",
+)
+
 
 def main_file() -> str:
     """Give the text of the shipped mailgw.toml."""
@@ -93,6 +102,7 @@ def filter_file(filters: Sequence[tuple[Any, Any]], symbols: Mapping[str, Mappin
         if scores:
             lines += [f"# {source}:"]
             lines += [f"#{quote_key(symbol)} = {_value(weight)}" for symbol, weight in sorted(scores.items())]
+    lines += ["", *_comment(Override.__doc__), *_OVERRIDE]
     lines += ["", *_comment(hints["dmarc"].__doc__), "[dmarc]", *_keys(hints["dmarc"], {}, explain=True)]
     lines += ["", *_comment(fields["combinations"].metadata["doc"] + " These hold:")]
     lines += _named_sections(get_args(hints["combinations"])[1], "combinations", None, _COMMENTED["combinations"])

@@ -9,12 +9,12 @@ from typing import Any
 
 import attrs
 
-from mailgw.config.check import Finding, check_bounds, check_settings
+from mailgw.config.check import Finding, check_settings
+from mailgw.config.check_filters import check_filters
 from mailgw.config.errors import ConfigError, ConfigurationErrors
 from mailgw.config.schema import FilterFile, Settings
 from mailgw.config.structure import structure, structure_leniently
 from mailgw.config.text import number_lines, read_toml
-from mailgw.mail.address import AddressError, parse_domain
 
 __all__ = [
     "ConfigError",
@@ -47,25 +47,10 @@ def load_filter_file(path: str | Path) -> FilterFile:
     """
     filters, errors = structure_leniently(FilterFile, read_toml(path), str(path))
     if filters is not None:
-        errors += _new_errors(path, _check_filters(filters), errors)
+        errors += _new_errors(path, check_filters(filters), errors)
     if errors or filters is None:
         raise ConfigurationErrors(sorted(errors, key=lambda error: error.line))
     return filters
-
-
-def _check_filters(filters: FilterFile) -> Iterable[Finding]:
-    yield from check_bounds(filters)
-    thresholds = filters.thresholds
-    if thresholds.spam > thresholds.reject:
-        yield "thresholds.spam", f"is above thresholds.reject ({thresholds.reject}), so nothing would be spam"
-    for key in ("trusted_forwarders", "trusted_sealers"):
-        for number, domain in enumerate(getattr(filters.dmarc, key)):
-            try:
-                valid = not parse_domain(domain).startswith("[")
-            except AddressError:
-                valid = False
-            if not valid:
-                yield f"dmarc.{key}[{number}]", f'"{domain}" is no domain name'
 
 
 def _new_errors(path: str | Path, findings: Iterable[Finding], errors: Iterable[ConfigError]) -> list[ConfigError]:

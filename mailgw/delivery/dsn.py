@@ -15,11 +15,11 @@ from mailgw.mail.address import Mailbox
 from mailgw.mail.envelope import Envelope, Recipient
 from mailgw.mail.identifiers import new_id
 from mailgw.mail.message import Message
-from mailgw.queue.item import Delayed, Delivered, Delivery, Failed, Outcome, QueuedMessage
+from mailgw.queue.item import Delayed, Delivered, Delivery, Failed, QueuedMessage, Reportable
 from mailgw.queue.store import Entry
 from mailgw.routing.interface import Routed, Router
 
-Results = Sequence[tuple[Delivery, Outcome]]
+Results = Sequence[tuple[Delivery, Reportable]]
 
 
 class Clock(Protocol):

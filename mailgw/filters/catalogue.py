@@ -198,7 +198,12 @@ def _read_sections(
 
 
 def _unknown_symbols(filter_file: FilterFile, path: str, known: Set[str]) -> Iterator[ConfigError]:
-    for section, symbols in (("scores", filter_file.scores), ("rules", filter_file.rules)):
+    sections: list[tuple[str, Mapping[str, Any]]] = [("scores", filter_file.scores), ("rules", filter_file.rules)]
+    for part in ("recipients", "users"):
+        for name, override in getattr(filter_file, part).items():
+            prefix = f"{part}.{quote_key(name)}"
+            sections += [(f"{prefix}.scores", override.scores), (f"{prefix}.rules", override.rules)]
+    for section, symbols in sections:
         for symbol in symbols:
             if symbol not in known:
                 hint = _hint(symbol, sorted(known))

@@ -9,13 +9,15 @@ from attrs import field, frozen
 class Reply:
     """A reply: a code, an enhanced status code (RFC 3463) or none, and lines of text.
 
-    `close` says that the server ends the session after it.
+    `close` says that the server ends the session after it. `each` is for LMTP, which answers a message once for each of
+    its recipients (RFC 2033 4.2): these replies, in the order of RCPT, where they are not all this one.
     """
 
     code: int
     status: str = ""
     lines: tuple[str, ...] = field(default=("",))
     close: bool = False
+    each: tuple[Reply, ...] = ()
 
     @classmethod
     def of(cls, code: int, status: str, text: str, *, close: bool = False) -> Reply:

@@ -8,7 +8,9 @@ from attrs import frozen
 
 from mailgw.mail.reply import Reply
 
-Action = Literal["inbox", "spam", "reject", "defer", "discard"]
+Action = Literal["inbox", "spam", "hold", "greylist", "reject", "defer", "discard"]
+"""`hold`: kept in quarantine; `greylist`: the client has to come again, since it is not known yet; `defer`: it cannot
+be judged now; `discard`: taken and thrown away."""
 
 
 @frozen
@@ -31,7 +33,7 @@ class VerdictLine:
 @frozen
 class Verdict:
     """`score` is the sum of the lines' points; `reason` says the decision in one sentence; `reply` is what the
-    client gets when the action is reject or defer."""
+    client gets when the action is reject, defer or greylist."""
 
     action: Action
     score: float

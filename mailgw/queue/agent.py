@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from mailgw.queue.item import Delivery, Destination, Outcome, QueuedMessage
+from mailgw.queue.item import Delivery, Destination, Outcome, QueuedMessage, Reportable
 from mailgw.queue.store import Entry
 
 
@@ -34,7 +34,7 @@ class DeliveryAgent(Protocol):
 
 
 class Reporter(Protocol):
-    def report(self, message: QueuedMessage, results: Sequence[tuple[Delivery, Outcome]]) -> Sequence[Entry]:
+    def report(self, message: QueuedMessage, results: Sequence[tuple[Delivery, Reportable]]) -> Sequence[Entry]:
         """Make the RFC 3464 reports about these recipients, ready to be put; none where nobody may be told.
 
         `results` are what may be of interest: failures, what was delivered with an `action` for a sender who asked for

@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from mailgw.queue.agent import DeliveryAgent, Reporter
-from mailgw.queue.item import Delayed, Delivered, Delivery, Failed, Outcome, QueuedMessage
+from mailgw.queue.item import Delayed, Delivered, Delivery, Discarded, Failed, Outcome, QueuedMessage, Reportable
 from mailgw.queue.retry import RetryPolicy, words
 from mailgw.queue.site import Job, Site
 from mailgw.queue.store import Entry, Settlement
@@ -76,7 +76,7 @@ class Attempts:
         """Give what to write: the deliveries that are settled or wait again, and the reports to the sender."""
         now = self._clock.seconds()
         settlements: list[Settlement] = []
-        reported: list[tuple[Delivery, Outcome]] = []
+        reported: list[tuple[Delivery, Reportable]] = []
         for delivery, trouble in attempted.untried:
             waiting = self._retry.told(delivery, trouble, now)
             settlements.append(Settlement(delivery.id, waiting))
@@ -86,11 +86,13 @@ class Attempts:
             if isinstance(following, Delivery):
                 self._log_delayed(message, following)
                 settlements.append(Settlement(delivery.id, following))
-                if self._retry.is_report_due(message, delivery, now):
+                if isinstance(outcome, Delayed) and self._retry.is_report_due(message, delivery, now):
                     reported.append((following, outcome))
                 continue
             settlements.append(Settlement(delivery.id))
             self._log_settled(message, delivery, following)
+            if isinstance(following, Discarded):
+                continue
             if isinstance(following, Failed) or (following.action and "SUCCESS" in delivery.recipient.notify):
                 reported.append((delivery, following))
         if not reported:
@@ -158,6 +160,13 @@ class Attempts:
                 attempts=delivery.attempts + 1,
                 detail=outcome.detail,
                 remote=outcome.remote,
+                **_facts(message, delivery),
+            )
+        elif isinstance(outcome, Discarded):
+            self.log.info(
+                "{transaction} to {recipient} is thrown away: {reason}",
+                event="discarded",
+                reason=outcome.detail,
                 **_facts(message, delivery),
             )
         else:

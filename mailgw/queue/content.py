@@ -61,6 +61,14 @@ class ContentFiles:
         """Blocks. Raises OSError."""
         return ContentFile(self.path(message_id))
 
+    def link(self, path: str, message_id: str) -> str:
+        """Give a finished content a second name, durably: the octets are there once, until both messages are gone.
+        Blocks. Raises OSError."""
+        copy = self.path(message_id)
+        os.link(path, copy)
+        sync_directory(self.directory)
+        return str(copy)
+
     def remove(self, message_id: str) -> None:
         """Blocks. Raises OSError."""
         self.path(message_id).unlink(missing_ok=True)

@@ -19,10 +19,11 @@ DeliveryId = tuple[str, int]
 class Destination:
     """Where a delivery goes. As text `agent:target` or `agent:target/folder`: stable, it stands in the database.
 
-    `agent` names the delivery agent (`maildir`, `relay`, `forward`, `alias`). `target` is the mailbox's address for
-    `maildir` (`alice@example.org`); for `relay` and `forward` it is `mx:DOMAIN` or `route:NAME` (a [routes.NAME] of the
-    configuration, looked up at each attempt so that a changed route is taken); for `alias` it is an address that was
-    expanded, about which only a report is due. `folder` is `inbox` or `spam` for a folder.
+    `agent` names the delivery agent (`maildir`, `relay`, `forward`, `alias`, `quarantine`). `target` is the mailbox's
+    address for `maildir` (`alice@example.org`); for `relay` and `forward` it is `mx:DOMAIN` or `route:NAME` (a
+    [routes.NAME] of the configuration, looked up at each attempt so that a changed route is taken); for `alias` it is
+    an address that was expanded, about which only a report is due; for `quarantine` it is where the mail goes when it
+    is released (`quarantine:maildir:alice@example.org/inbox`). `folder` is `inbox` or `spam` for a folder.
     """
 
     agent: str
@@ -119,4 +120,14 @@ class Failed:
     reply: Reply | None = None
 
 
-Outcome = Delivered | Delayed | Failed
+@frozen
+class Discarded:
+    """Thrown away on purpose; nobody is told but the log."""
+
+    detail: str
+
+
+Reportable = Delivered | Delayed | Failed
+"""What a sender may be told."""
+
+Outcome = Reportable | Discarded

@@ -43,9 +43,19 @@ class MemoryStore:
         self._check()
         return MemoryContentWriter()
 
-    async def put(self, entry: Entry) -> None:
+    async def put(self, *entries: Entry) -> None:
         self._check()
-        self._add(entry)
+        for entry in entries:
+            self._look(entry)
+        for entry in entries:
+            self._add(entry)
+
+    async def copy(self, content: Content, message_id: str) -> Content:
+        self._check()
+        return content
+
+    async def discard(self, content: Content) -> None:
+        pass
 
     async def settle(self, settlements: Sequence[Settlement], reports: Sequence[Entry] = ()) -> None:
         self._check()
@@ -109,11 +119,14 @@ class MemoryStore:
         if self.broken:
             raise TemporaryFailure(self.broken)
 
-    def _add(self, entry: Entry) -> None:
+    def _look(self, entry: Entry) -> None:
         if entry.message.id in self._messages:
             raise ValueError(f"{entry.message.id} is in the queue already")
         if not entry.deliveries:
             raise ValueError(f"{entry.message.id} has no delivery: it would stay forever")
+
+    def _add(self, entry: Entry) -> None:
+        self._look(entry)
         self._messages[entry.message.id] = entry.message
         self._deliveries[entry.message.id] = {delivery.number: delivery for delivery in entry.deliveries}
 

@@ -13,13 +13,20 @@ from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
 from twisted.logger import Logger
 
-from mailgw.mail.message import BytesContent, FileContent
+from mailgw.mail.message import BytesContent, Content, FileContent
 from mailgw.mail.reply import TemporaryFailure
 from mailgw.operation.threads import Pool
 from mailgw.queue import reading
 from mailgw.queue.codec import encode_delivery, encode_message
 from mailgw.queue.content import ContentFiles, SpillingWriter
-from mailgw.queue.disk import DirectoryLock, FreeSpace, make_directory, refuse_network, sync_directory
+from mailgw.queue.disk import (
+    DirectoryLock,
+    FreeSpace,
+    make_directory,
+    refuse_network,
+    storage_failure,
+    sync_directory,
+)
 from mailgw.queue.item import Delivery, DeliveryId, QueuedMessage
 from mailgw.queue.schema import open_database, open_reader
 from mailgw.queue.store import ContentWriter, Entry, QueueSize, QueueUnusable, Settlement
@@ -102,22 +109,40 @@ class SqliteStore:
         self._space.check()
         return SpillingWriter(self._files, self._opened.disk, message_id, self._inline_size)
 
-    async def put(self, entry: Entry) -> None:
+    async def put(self, *entries: Entry) -> None:
         self._space.check()
         change = Change()
-        self._add(change, entry)
+        for entry in entries:
+            self._add(change, entry)
         if not change.content_files:
             await self._opened.writer.submit(change, awaited=True)
             return
-        self._files.taken.add(entry.message.id)
+        ids = [message_id for message_id, _, _ in change.content_files]
+        self._files.taken.update(ids)
         try:
             await self._opened.writer.submit(change, awaited=True)
         except CancelledError:
             raise  # nobody waits for it, and yet it is written: the file stays taken
         except Exception:
-            self._files.taken.discard(entry.message.id)
+            self._files.taken.difference_update(ids)
             raise
-        self._files.taken.discard(entry.message.id)
+        self._files.taken.difference_update(ids)
+
+    async def copy(self, content: Content, message_id: str) -> Content:
+        if not isinstance(content, FileContent):
+            return content
+        try:
+            path = await self._opened.disk.run(self._files.link, content.path, message_id)
+        except OSError as error:
+            raise storage_failure("queue: cannot link a content", error) from error
+        return FileContent(path, content.size)
+
+    async def discard(self, content: Content) -> None:
+        if isinstance(content, FileContent):
+            try:
+                await self._opened.disk.run(self._files.remove, Path(content.path).name)
+            except (OSError, TemporaryFailure):
+                pass  # the next start removes what no row holds
 
     async def settle(self, settlements: Sequence[Settlement], reports: Sequence[Entry] = ()) -> None:
         change = Change()

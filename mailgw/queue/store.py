@@ -72,8 +72,17 @@ class QueueStore(Protocol):
 
     def new_content(self, message_id: str) -> ContentWriter: ...
 
-    async def put(self, entry: Entry) -> None:
-        """Return when the entry is durable: only then may the 250 be said."""
+    async def put(self, *entries: Entry) -> None:
+        """Return when all the entries are durable: only then may the 250 be said. On failure none is there."""
+        ...
+
+    async def copy(self, content: Content, message_id: str) -> Content:
+        """Give a content that another writer of this store has finished, for a message more that is to be put with
+        it. When that is not put, `discard` it."""
+        ...
+
+    async def discard(self, content: Content) -> None:
+        """Forget what `copy` gave. Raises nothing."""
         ...
 
     async def settle(self, settlements: Sequence[Settlement], reports: Sequence[Entry] = ()) -> None:

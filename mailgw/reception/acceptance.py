@@ -3,40 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
-from attrs import evolve, frozen
+from attrs import evolve
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from mailgw.config.schema import Limits, Queue
+from mailgw.config.schema import Limits
 from mailgw.mail.message import MAX_HEADER, Message
 from mailgw.mail.reply import Reply
 from mailgw.mail.transaction import Transaction
 from mailgw.mail.verdict import Verdict
-from mailgw.queue.item import QueuedMessage
 from mailgw.queue.store import Entry, QueueStore
 from mailgw.reception import trace
-from mailgw.reception.fanout import deliveries
+from mailgw.reception.copies import Copies, owners
 from mailgw.reception.guard import Guard
 from mailgw.routing.interface import Routed
-from mailgw.senderauth.received_spf import received_spf
-from mailgw.senderauth.results import authentication_results, forged
 from mailgw.verdict.judge import Early, Judge
+from mailgw.verdict.judgement import Judged, for_one_reply
 
 Observer = Callable[[Transaction, Verdict], None]
 """Is told of a message and its verdict when that stands: refused, or in the queue. Must not block."""
 
 
-@frozen
-class TraceSettings:
-    """What is written into messages."""
+class Recorder(Protocol):
+    """Keeps what was decided, for those who ask later (`history`)."""
 
-    hostname: str
-    authserv_id: str
-    spam_fields: bool
-    hide_client_address: bool = False
-    received_spf: bool = False
+    def record(self, transaction: Transaction, results: Sequence[tuple[Judged, str]], reply: Reply) -> None:
+        """Is told when the decision stands. `results` are the verdicts, each with the id of its message in the queue,
+        or an empty one; none where the message was refused without a look. Must not block."""
+        ...
 
 
 class Acceptance:
@@ -49,22 +45,24 @@ class Acceptance:
         judge: Judge,
         store: QueueStore,
         offer: Callable[[Entry], None],
+        copies: Copies,
         limits: Limits,
-        queue: Queue,
-        trace_settings: TraceSettings,
         guard: Guard,
         clock: IReactorTime,
+        new_id: Callable[[], str],
         observers: Sequence[Observer] = (),
+        recorder: Recorder | None = None,
     ) -> None:
         self._judge = judge
         self._store = store
         self._offer = offer
+        self._copies = copies
         self._limits = limits
-        self._queue = queue
-        self._trace = trace_settings
         self._guard = guard
         self._clock = clock
+        self._new_id = new_id
         self._observers = observers
+        self._recorder = recorder
 
     async def accept(
         self, transaction: Transaction, routes: Sequence[Routed], early: Early | None
@@ -79,30 +77,71 @@ class Acceptance:
         if refusal is not None:
             self._guard.outcome(transaction.client, False)
             self._log_refused(transaction, refusal, None)
+            self._record(transaction, (), refusal)
             return refusal, False
-        verdict = await self._judge.judge(transaction, early)
+        judged = await self._judge.judge(transaction, early, owners(transaction.envelope, routes))
+        if transaction.client.service != "lmtp":
+            judged = for_one_reply(judged)
         # Where we defer it is no fault of the host's, and no credit either.
-        if verdict.action != "defer":
-            self._guard.outcome(transaction.client, verdict.action == "inbox")
-        if verdict.reply is not None:
-            self._log_refused(transaction, verdict.reply, verdict)
-            self._tell(transaction, verdict)
-            return verdict.reply, False
-        reply = Reply(250, "2.0.0", (f"OK: queued as {transaction.id}",))
-        if verdict.action == "discard":
-            self._log_accepted(transaction, verdict)
-            self._tell(transaction, verdict)
-            return reply, False
-        entry = self._entry(transaction, message, routes, verdict)
-        await self._store.put(entry)
+        actions = {one.verdict.action for one in judged} - {"defer", "greylist"}
+        if actions:
+            self._guard.outcome(transaction.client, actions == {"inbox"})
+        entries = await self._entries(transaction, message, routes, judged)
+        await self._put([entry for entry in entries if entry is not None])
+        reply = _reply(transaction.id, judged, len(routes))
         try:
-            self._log_accepted(transaction, verdict)
-            self._offer(entry)
+            self._end(transaction, judged, entries, reply)
         except Exception:
             # The message is the queue's now: an error of ours behind that takes neither its 250 nor its content away.
             self.log.failure("error behind the put of {transaction}", event="error", transaction=transaction.id)
-        self._tell(transaction, verdict)
-        return reply, True
+        return reply, any(entry is not None for entry in entries)
+
+    async def _entries(
+        self, transaction: Transaction, message: Message, routes: Sequence[Routed], judged: Sequence[Judged]
+    ) -> list[Entry | None]:
+        """Make the entries, None for a verdict that takes no copy. The first has the transaction's id and content."""
+        now = self._clock.seconds()
+        entries: list[Entry | None] = []
+        own, content = transaction.id, message
+        for one in judged:
+            if one.verdict.reply is not None or one.verdict.action == "discard":
+                entries.append(None)
+                continue
+            if not own:
+                own = self._new_id()
+                content = evolve(message, content=await self._store.copy(message.content, own))
+            entries.append(self._copies.entry(transaction, content, routes, one, own, now))
+            own = ""
+        return entries
+
+    async def _put(self, entries: Sequence[Entry]) -> None:
+        if not entries:
+            return
+        try:
+            await self._store.put(*entries)
+        except Exception:
+            for entry in entries[1:]:
+                await self._store.discard(entry.message.message.content)
+            raise
+
+    def _end(
+        self, transaction: Transaction, judged: Sequence[Judged], entries: Sequence[Entry | None], reply: Reply
+    ) -> None:
+        """Say what was decided, to the log and to who wants to know, and have the scheduler begin."""
+        for one, entry in zip(judged, entries, strict=True):
+            if one.verdict.reply is not None:
+                self._log_refused(transaction, one.verdict.reply, one)
+            else:
+                self._log_accepted(transaction, one, entry.message.id if entry is not None else transaction.id)
+            if entry is not None:
+                self._offer(entry)
+        self._tell(transaction, judged[0].verdict)
+        results = [(one, "" if entry is None else entry.message.id) for one, entry in zip(judged, entries, strict=True)]
+        self._record(transaction, results, reply)
+
+    def _record(self, transaction: Transaction, results: Sequence[tuple[Judged, str]], reply: Reply) -> None:
+        if self._recorder is not None:
+            self._recorder.record(transaction, results, reply)
 
     def _tell(self, transaction: Transaction, verdict: Verdict) -> None:
         for observer in self._observers:
@@ -119,44 +158,11 @@ class Acceptance:
             return Reply(552, "5.3.4", (f"The header is larger than {limits.header_size} octets",))
         if len(message.fields) > limits.header_fields:
             return Reply(554, "5.6.0", (f"The header has more than {limits.header_fields} fields",))
-        loop = trace.loop(message, self._trace.hostname, limits.hops)
+        loop = trace.loop(message, self._copies.trace.hostname, limits.hops)
         return Reply(554, "5.4.6", (f"Mail loop: {loop}",)) if loop else None
 
-    def _entry(self, transaction: Transaction, message: Message, routes: Sequence[Routed], verdict: Verdict) -> Entry:
-        now = self._clock.seconds()
-        envelope = transaction.envelope
-        lifetime = self._queue.lifetime if envelope.reverse_path is not None else self._queue.report_lifetime
-        client = transaction.client
-        queued = QueuedMessage(
-            id=transaction.id,
-            envelope=envelope,
-            message=self._traced(transaction, message, verdict, now),
-            received=now,
-            origin=client.service,
-            session_id=client.session_id,
-            identity=client.identity,
-            verdict=verdict,
-        )
-        return Entry(queued, deliveries(transaction.id, envelope, routes, verdict, now, now + lifetime))
-
-    def _traced(self, transaction: Transaction, message: Message, verdict: Verdict, now: float) -> Message:
-        """Put our fields in front. Mail of our own users gets Received only: the rest is for its readers here."""
-        settings = self._trace
-        prefix = trace.received(transaction, settings.hostname, now, hide_client=settings.hide_client_address)
-        prefix += b"".join(transaction.additions)
-        if transaction.client.identity:
-            return evolve(message, prefix=prefix, cuts=trace.cuts(message, trace.RETURN_PATH))
-        results = authentication_results(self._trace.authserv_id, transaction.auth)
-        if settings.received_spf:
-            results += received_spf(transaction.auth, transaction.client, settings.hostname)
-        spam = trace.spam_fields(verdict) if self._trace.spam_fields else b""
-        # RFC 8601 5: a field that claims to be ours and is not would be believed by every reader behind us. The same
-        # goes for the X-Spam fields.
-        own = trace.cuts(message, trace.RETURN_PATH | trace.SPAM_FIELDS)
-        cuts = trace.merged((*own, *forged(message, settings.authserv_id)))
-        return evolve(message, prefix=spam + results + prefix, cuts=cuts)
-
-    def _log_accepted(self, transaction: Transaction, verdict: Verdict) -> None:
+    def _log_accepted(self, transaction: Transaction, judged: Judged, message_id: str) -> None:
+        verdict = judged.verdict
         self.log.info(
             "accepted {transaction} from <{sender}> for {recipients} ({size} octets, {action}, score {score})"
             " message-id {message_id}",
@@ -164,32 +170,54 @@ class Acceptance:
             action=verdict.action,
             score=round(verdict.score, 2),
             symbols=[line.symbol for line in verdict.lines],
-            **_facts(transaction),
+            **_facts(transaction, judged, message_id),
         )
 
-    def _log_refused(self, transaction: Transaction, reply: Reply, verdict: Verdict | None) -> None:
+    def _log_refused(self, transaction: Transaction, reply: Reply, judged: Judged | None) -> None:
+        verdict = None if judged is None else judged.verdict
         self.log.info(
             "refused {transaction} from <{sender}> for {recipients} ({size} octets): {reply} message-id {message_id}",
             event="refused",
             reply=str(reply),
             score=None if verdict is None else round(verdict.score, 2),
             symbols=[] if verdict is None else [line.symbol for line in verdict.lines],
-            **_facts(transaction),
+            **_facts(transaction, judged, transaction.id),
         )
 
 
-def _facts(transaction: Transaction) -> dict[str, object]:
+def _reply(transaction_id: str, judged: Sequence[Judged], recipients: int) -> Reply:
+    """The reply to the message; where LMTP's recipients get different ones, they are in it."""
+    taken = Reply(250, "2.0.0", (f"OK: queued as {transaction_id}",))
+    replies = [one.verdict.reply or taken for one in judged]
+    if len(set(replies)) == 1:
+        return replies[0]
+    each = [taken] * recipients
+    for one, reply in zip(judged, replies, strict=True):
+        for number in one.recipients:
+            each[number] = reply
+    return evolve(taken if taken in replies else replies[0], each=tuple(each))
+
+
+def _facts(transaction: Transaction, judged: Judged | None, queued_as: str) -> dict[str, object]:
+    """What the log says of a message for some of its recipients. `transaction` is the id by which it goes on; the
+    copies of one message name the first in `copy_of`."""
     message = transaction.message
     assert message is not None
     message_id = message.get("message-id")
-    return {
-        "transaction": transaction.id,
+    recipients = transaction.envelope.recipients
+    if judged is not None and len(judged.recipients) < len(recipients):
+        recipients = tuple(recipients[number] for number in judged.recipients)
+    facts: dict[str, object] = {
+        "transaction": queued_as,
         "session": transaction.client.session_id,
         "service": transaction.client.service,
         "address": transaction.client.address,
         "identity": transaction.client.identity,
         "sender": str(transaction.envelope.reverse_path or ""),
-        "recipients": [str(recipient.forward_path) for recipient in transaction.envelope.recipients],
+        "recipients": [str(recipient.forward_path) for recipient in recipients],
         "size": message.size,
         "message_id": message_id.text[:255] if message_id is not None else "",
     }
+    if queued_as != transaction.id:
+        facts["copy_of"] = transaction.id
+    return facts

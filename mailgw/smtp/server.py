@@ -215,6 +215,8 @@ class ServerConnection:
             reply = evolve(reply, status="")
         if reply.code == 334 and not reply.text:
             return b"334 \r\n"  # RFC 4954 4: the space stands before an empty challenge too
+        if copies > 1 and len(reply.each) == copies:
+            return b"".join([each.encode() for each in reply.each])
         return reply.encode() * copies
 
     def _answered_hello(self, event: events.Hello, code: int) -> None:

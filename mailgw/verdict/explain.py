@@ -9,10 +9,9 @@ from typing import Any
 import attrs
 from attrs import frozen
 
-from mailgw.config.schema import Thresholds
 from mailgw.mail.evidence import AuthResult
 from mailgw.mail.verdict import Action, Verdict, VerdictLine
-from mailgw.verdict.policy import Outcome, find_outcome
+from mailgw.verdict.policy import Outcome, Policy, find_outcome
 
 _HEADINGS = ("symbol", "weight", "strength", "points", "total", "source", "detail")
 _NUMBERS = range(1, 5)
@@ -32,7 +31,9 @@ class Explanation:
     """A verdict beside what it was measured by.
 
     `crossed` is the threshold that decided, or empty. `forced` says that the action does not follow from the lines:
-    a check failed that must not be left out, or took too long.
+    a check failed that must not be left out, or took too long, or another recipient's verdict had to be heeded.
+    `origins` are keys that are set for this recipient or user, with the section that sets them: of thresholds, and of
+    the symbols that there are.
     """
 
     verdict: Verdict
@@ -40,21 +41,42 @@ class Explanation:
     crossed: str
     forced: bool
     without: tuple[Without, ...]
+    origins: tuple[tuple[str, str], ...] = ()
 
 
-def explain(verdict: Verdict, thresholds: Thresholds, *, outbound: bool) -> Explanation:
+_INBOUND = ("greylist", "spam", "reject")
+_OUTBOUND = ("outbound_hold", "outbound_reject")
+
+
+def explain(verdict: Verdict, policy: Policy, *, outbound: bool) -> Explanation:
     """Say what decided, and which lines the action hangs on."""
+    thresholds = policy.thresholds
     outcome = find_outcome(verdict.lines, verdict.score, thresholds, outbound=outbound)
     forced = outcome.action != verdict.action
-    reject = ("outbound_reject", thresholds.outbound_reject) if outbound else ("reject", thresholds.reject)
-    without = () if forced else tuple(_flips(verdict, thresholds, outbound))
-    return Explanation(
-        verdict, (("spam", thresholds.spam), reject), "" if forced else outcome.threshold, forced, without
-    )
+    without = () if forced else tuple(_flips(verdict, policy, outbound))
+    names = _OUTBOUND if outbound else _INBOUND
+    limits: list[tuple[str, float]] = [(name, getattr(thresholds, name)) for name in names]
+    told = {f"thresholds.{name}" for name in names}
+    told |= {f"{part}.{line.symbol}" for line in verdict.lines for part in ("scores", "rules")}
+    origins = tuple((key, section) for key, section in policy.origins.items() if key in told)
+    return Explanation(verdict, tuple(limits), "" if forced else outcome.threshold, forced, without, origins)
 
 
-def to_text(explanation: Explanation, auth: Sequence[AuthResult] = ()) -> str:
-    """Give the explanation as lines for a terminal. What came with the message holds no control characters here."""
+def to_text(
+    explanations: Sequence[Explanation], recipients: Sequence[Sequence[str]], auth: Sequence[AuthResult] = ()
+) -> str:
+    """Give the explanations of a message as lines for a terminal; `recipients` are whom each is for, which is said
+    where there are several. What came with the message holds no control characters here."""
+    parts: list[str] = []
+    for explanation, names in zip(explanations, recipients, strict=True):
+        if len(explanations) > 1:
+            parts += [""] if parts else []
+            parts.append(f"for      {_printable(', '.join(names))}")
+        parts += _page(explanation, auth)
+    return "\n".join(parts) + "\n"
+
+
+def _page(explanation: Explanation, auth: Sequence[AuthResult]) -> list[str]:
     verdict = explanation.verdict
     parts = [f"verdict  {verdict.action}", f"reason   {_printable(verdict.reason)}"]
     if verdict.reply is not None:
@@ -62,24 +84,33 @@ def to_text(explanation: Explanation, auth: Sequence[AuthResult] = ()) -> str:
     parts += [f"auth     {_auth_text(result)}" for result in auth]
     parts += ["", *_table(verdict.lines), ""]
     parts += [_threshold_text(name, limit, explanation) for name, limit in explanation.thresholds]
+    parts += [f"{key} is set by [{section}]" for key, section in explanation.origins]
     for flip in explanation.without:
         parts.append(f"without {flip.symbol} the verdict would have been {flip.action} (score {flip.score:.2f})")
-    return "\n".join(parts) + "\n"
+    return parts
 
 
-def to_data(explanation: Explanation, auth: Sequence[AuthResult] = ()) -> dict[str, Any]:
-    """Give everything that is known, in types that JSON has."""
+def to_data(
+    explanations: Sequence[Explanation], recipients: Sequence[Sequence[str]], auth: Sequence[AuthResult] = ()
+) -> dict[str, Any]:
+    """Give everything that is known, in types that JSON has: of the first verdict, with the others in `also`."""
+    first, *others = (_data(explanation, names) for explanation, names in zip(explanations, recipients, strict=True))
+    return first | {"auth": [attrs.asdict(result) for result in auth], "also": others}
+
+
+def _data(explanation: Explanation, recipients: Sequence[str]) -> dict[str, Any]:
     verdict = explanation.verdict
     flips = {flip.symbol: flip for flip in explanation.without}
     return {
         "action": verdict.action,
         "score": verdict.score,
         "reason": verdict.reason,
+        "recipients": list(recipients),
         "reply": None if verdict.reply is None else str(verdict.reply),
         "thresholds": dict(explanation.thresholds),
         "crossed": explanation.crossed or None,
         "forced": explanation.forced,
-        "auth": [attrs.asdict(result) for result in auth],
+        "set_by": dict(explanation.origins),
         "lines": [
             attrs.asdict(line)
             | {"without": attrs.asdict(flips[line.symbol], filter=_no_symbol) if line.symbol in flips else None}
@@ -88,21 +119,23 @@ def to_data(explanation: Explanation, auth: Sequence[AuthResult] = ()) -> dict[s
     }
 
 
-def to_json(explanation: Explanation, auth: Sequence[AuthResult] = ()) -> str:
-    return json.dumps(to_data(explanation, auth), ensure_ascii=False, indent=2)
+def to_json(
+    explanations: Sequence[Explanation], recipients: Sequence[Sequence[str]], auth: Sequence[AuthResult] = ()
+) -> str:
+    return json.dumps(to_data(explanations, recipients, auth), ensure_ascii=False, indent=2)
 
 
 def _no_symbol(attribute: Any, _value: Any) -> bool:
     return bool(attribute.name != "symbol")
 
 
-def _flips(verdict: Verdict, thresholds: Thresholds, outbound: bool) -> list[Without]:
+def _flips(verdict: Verdict, policy: Policy, outbound: bool) -> list[Without]:
     found = []
     total = round(verdict.score * 100)
     for line in verdict.lines:
         others = [other for other in verdict.lines if other is not line]
         score = (total - round(line.points * 100)) / 100
-        outcome: Outcome = find_outcome(others, score, thresholds, outbound=outbound)
+        outcome: Outcome = find_outcome(others, score, policy.thresholds, outbound=outbound)
         if outcome.action != verdict.action:
             found.append(Without(line.symbol, outcome.action, score))
     return found

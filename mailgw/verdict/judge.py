@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Coroutine, Sequence
 from typing import Any, ClassVar, Protocol
 
+from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -16,9 +17,13 @@ from mailgw.mail.address import Mailbox
 from mailgw.mail.dmarc import DmarcEvaluation
 from mailgw.mail.evidence import AuthResult, Evidence
 from mailgw.mail.message import Message
+from mailgw.mail.reply import TemporaryFailure
 from mailgw.mail.transaction import Client, Transaction
-from mailgw.mail.verdict import Verdict
-from mailgw.verdict.policy import Policy, decide
+from mailgw.verdict.greylisting import Greylist, GreylistAnswer
+from mailgw.verdict.judgement import Judged
+from mailgw.verdict.policies import Owners, Policies
+from mailgw.verdict.policy import GREYLIST_PASSED, GREYLIST_WAIT, Policy, decide
+from mailgw.verdict.replies import make_reply
 
 
 class Findings(Protocol):
@@ -102,12 +107,19 @@ class Judge:
     log: ClassVar[Logger] = Logger()
 
     def __init__(
-        self, authenticator: Authenticator, runner: Runner, policy: Policy, clock: IReactorTime, time_limit: float
+        self,
+        authenticator: Authenticator,
+        runner: Runner,
+        policies: Policies,
+        greylist: Greylist,
+        clock: IReactorTime,
+        time_limit: float,
     ) -> None:
         """`time_limit` is for all checks of one message, in seconds."""
         self._authenticator = authenticator
         self._runner = runner
-        self._policy = policy
+        self._policies = policies
+        self._greylist = greylist
         self._clock = clock
         self._time_limit = time_limit
 
@@ -125,12 +137,15 @@ class Judge:
         early.start(self._authenticator.spf(client, reverse_path))
         return early
 
-    async def judge(self, transaction: Transaction, early: Early | None = None) -> Verdict:
-        """Append authentication results and evidence to the transaction, and give the verdict.
+    async def judge(
+        self, transaction: Transaction, early: Early | None = None, owners: Sequence[Owners] = ()
+    ) -> Sequence[Judged]:
+        """Append authentication results and evidence to the transaction, and give the verdict for each group of its
+        recipients that has a policy of its own, which is one where nobody has. `owners` are the addresses that each
+        recipient of the envelope goes by; without them it is the envelope's.
 
         When the checks take longer than the time limit, the verdict is defer, with the evidence that came in time.
         """
-        outbound = bool(transaction.client.identity)
         if early is None:
             early = self.begin(transaction.client, transaction.envelope.reverse_path)
         defer = ""
@@ -148,7 +163,33 @@ class Judge:
         finally:
             if early is not None:
                 early.cancel()
-        return decide(transaction.evidence, self._policy, outbound=outbound, reference=transaction.id, defer=defer)
+        recipients = transaction.envelope.recipients
+        if transaction.client.identity:
+            group = (self._policies.of_user(transaction.client.identity), tuple(range(len(recipients))))
+            return [await self._decide(transaction, *group, defer)]
+        groups = self._policies.groups(owners or [[recipient.forward_path] for recipient in recipients])
+        return [await self._decide(transaction, policy, numbers, defer) for policy, numbers in groups]
+
+    async def _decide(self, transaction: Transaction, policy: Policy, numbers: tuple[int, ...], defer: str) -> Judged:
+        outbound = bool(transaction.client.identity)
+        verdict = decide(transaction.evidence, policy, outbound=outbound, reference=transaction.id, defer=defer)
+        if verdict.action != "greylist":
+            return Judged(verdict, numbers, policy)
+        answer = await self._ask_greylist(transaction, numbers)
+        evidence = Evidence(GREYLIST_WAIT if answer.wait else GREYLIST_PASSED, answer.detail, source="greylist")
+        verdict = decide(
+            [*transaction.evidence, evidence], policy, outbound=outbound, reference=transaction.id, defer=defer
+        )
+        if answer.wait:
+            verdict = evolve(verdict, reply=make_reply("greylist", transaction.id, wait=answer.wait))
+        return Judged(verdict, numbers, policy, (evidence,))
+
+    async def _ask_greylist(self, transaction: Transaction, numbers: Sequence[int]) -> GreylistAnswer:
+        recipients = transaction.envelope.recipients
+        try:
+            return await self._greylist.ask(transaction, [recipients[number] for number in numbers])
+        except TemporaryFailure as failure:
+            return GreylistAnswer(detail=f"it is not known: {failure.cause}")
 
     async def _check(self, transaction: Transaction, early: Early | None) -> RunResult:
         if early is not None:

@@ -9,48 +9,52 @@ from attrs import evolve, field, frozen
 
 from mailgw.config.schema import Combination, Thresholds
 from mailgw.mail.evidence import Evidence
-from mailgw.mail.reply import Reply
 from mailgw.mail.verdict import Action, Verdict, VerdictLine
 from mailgw.verdict.combinations import combine
+from mailgw.verdict.replies import make_reply
 
 # When rules of several symbols hold, the first of these wins: a refusal tells the sender, so it goes before what is
 # silent; what may pass later goes before what is delivered; and a spam rule before an inbox rule.
-PRECEDENCE: tuple[Action, ...] = ("reject", "discard", "defer", "spam", "inbox")
+PRECEDENCE: tuple[Action, ...] = ("reject", "discard", "defer", "hold", "greylist", "spam", "inbox")
+
+GREYLIST_PASSED = "GREYLIST_PASSED"
+GREYLIST_WAIT = "GREYLIST_WAIT"
+SYMBOLS: Mapping[str, float] = {GREYLIST_PASSED: 0.0, GREYLIST_WAIT: 0.0}
+"""What greylisting answered, with default weights: the answer decides, it does not count."""
 
 NO_WEIGHT = "(no weight is set for this symbol)"
 _MAX_DETAIL = 1000
 
-# Refusals that say more than others, by the symbol whose hard rule decided. RFC 9989 7.2 and RFC 7208 8.4: a legitimate
-# sender must see that it is DMARC or SPF, and a spammer learns only what the domain has published. The status codes are
-# from RFC 7372 3.2 and 3.4.
-_DMARC = Reply(550, "5.7.26", ("Message refused by the DMARC policy of its From domain",))
-_SPF = Reply(550, "5.7.23", ("Message refused: the sender's domain does not allow this client (SPF)",))
-_REFUSALS: Mapping[str, Reply] = {"DMARC_FAIL_REJECT": _DMARC, "DMARC_FAIL_QUARANTINE": _DMARC, "SPF_FAIL": _SPF}
+Threshold = Literal["", "greylist", "spam", "reject", "outbound_hold", "outbound_reject"]
 
 
 @frozen
 class Policy:
     """What evidence is worth (`weights`, by symbol), from which score what happens, and the hard rules: symbols that
-    decide by themselves, whatever the score."""
+    decide by themselves, whatever the score.
+
+    `origins` says of each key that is not the site's (`thresholds.spam`, `scores.SYMBOL`, `rules.SYMBOL`) which
+    section it is from.
+    """
 
     weights: Mapping[str, float]
     thresholds: Thresholds = field(factory=Thresholds)
     rules: Mapping[str, Action] = field(factory=dict)
     combinations: Mapping[str, Combination] = field(factory=dict)
     """What several symbols say together, by the symbol that it states."""
+    origins: Mapping[str, str] = field(factory=dict)
 
 
 @frozen
 class Outcome:
     """What was decided, by what.
 
-    `threshold` is the one that was crossed (`spam`, `reject`, `outbound_reject`), or empty; `rule` is the symbol whose
-    hard rule decided, or empty.
+    `threshold` is the one that was crossed, or empty; `rule` is the symbol whose hard rule decided, or empty.
     """
 
     action: Action
     reason: str
-    threshold: Literal["", "spam", "reject", "outbound_reject"] = ""
+    threshold: Threshold = ""
     rule: str = ""
 
 
@@ -59,7 +63,7 @@ def decide(
 ) -> Verdict:
     """Weigh the evidence and decide.
 
-    `outbound` is for mail of authenticated users: it has a reject threshold of its own. `reference` is the id that
+    `outbound` is for mail of authenticated users: it has thresholds of its own. `reference` is the id that
     a reply names, so that a sender can be helped. `defer` is a reason to answer 451 whatever the evidence says (a
     check that must not be left out has failed).
 
@@ -77,35 +81,45 @@ def decide(
 
 
 def find_outcome(lines: Sequence[VerdictLine], score: float, thresholds: Thresholds, *, outbound: bool) -> Outcome:
-    """Say what these lines and this score lead to: a hard rule first, then the thresholds from the highest."""
-    ruling = [line for line in lines if line.rule]
+    """Say what these lines and this score lead to: a hard rule first, then the thresholds from the highest.
+
+    What greylisting answered is evidence too: with GREYLIST_PASSED nothing has to come again.
+    """
+    passed = any(line.symbol == GREYLIST_PASSED for line in lines)
+    ruling = [line for line in lines if line.rule and not (passed and line.rule == "greylist")]
     if ruling:
         first = min(ruling, key=lambda line: _precedence(line.rule))
         action = PRECEDENCE[_precedence(first.rule)]
         return Outcome(action, f"the rule for {first.symbol} decides: {action}", rule=first.symbol)
-    limit = thresholds.outbound_reject if outbound else thresholds.reject
-    name: Literal["reject", "outbound_reject"] = "outbound_reject" if outbound else "reject"
-    if score >= limit:
-        return Outcome("reject", f"the score {score:.2f} reaches the {name} threshold {limit:.2f}", name)
+    if outbound:
+        return _outbound(score, thresholds)
+    known = next((line.symbol for line in lines if line.symbol in thresholds.never_reject), "")
+    if score >= thresholds.reject:
+        if known:
+            return Outcome("spam", f"{_reaches(score, 'reject', thresholds.reject)}, but {known} spares it", "spam")
+        return Outcome("reject", _reaches(score, "reject", thresholds.reject), "reject")
     if score >= thresholds.spam:
-        reason = f"the score {score:.2f} reaches the spam threshold {thresholds.spam:.2f}"
-        return Outcome("spam", reason, "spam")
-    return Outcome("inbox", f"the score {score:.2f} is below the spam threshold {thresholds.spam:.2f}")
+        return Outcome("spam", _reaches(score, "spam", thresholds.spam), "spam")
+    below = f"the score {score:.2f} is below the spam threshold {thresholds.spam:.2f}"
+    if score >= thresholds.greylist:
+        if not known and not passed:
+            return Outcome("greylist", _reaches(score, "greylist", thresholds.greylist), "greylist")
+        return Outcome("inbox", f"{below}, and {known or GREYLIST_PASSED} spares it greylisting")
+    return Outcome("inbox", below)
 
 
-def make_reply(action: Action, reference: str, rule: str = "") -> Reply | None:
-    """Give what the client is told, or None when it gets its 250. But for DMARC and SPF (`rule` is the symbol whose
-    hard rule decided), it never says which check it was: that would teach a spammer; the reference leads the
-    postmaster to every line (features 4.11)."""
-    suffix = f" (ref {reference})" if reference else ""
-    if action == "reject" and rule in _REFUSALS:
-        refusal = _REFUSALS[rule]
-        return evolve(refusal, lines=(f"{refusal.lines[0]}{suffix}",))
-    if action == "reject":
-        return Reply(554, "5.7.1", (f"Message refused by the mail policy of this site{suffix}",))
-    if action == "defer":
-        return Reply(451, "4.7.1", (f"Message cannot be judged now, please try again later{suffix}",))
-    return None
+def _outbound(score: float, thresholds: Thresholds) -> Outcome:
+    if score >= thresholds.outbound_reject:
+        return Outcome("reject", _reaches(score, "outbound_reject", thresholds.outbound_reject), "outbound_reject")
+    if score >= thresholds.outbound_hold:
+        return Outcome("hold", _reaches(score, "outbound_hold", thresholds.outbound_hold), "outbound_hold")
+    return Outcome(
+        "inbox", f"the score {score:.2f} is below the outbound_hold threshold {thresholds.outbound_hold:.2f}"
+    )
+
+
+def _reaches(score: float, name: str, limit: float) -> str:
+    return f"the score {score:.2f} reaches the {name} threshold {limit:.2f}"
 
 
 def _lines(evidence: Iterable[Evidence], policy: Policy) -> Iterable[VerdictLine]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from twisted.scripts import twistd
@@ -9,8 +10,11 @@ from twisted.scripts import twistd
 from mailgw.composition import judging
 from mailgw.mail.transaction import Transaction
 from mailgw.mail.verdict import Verdict
+from mailgw.verdict.judgement import Judged
+from mailgw.verdict.policy import Policy
 
 _INBOX = Verdict("inbox", 0.0, (), "not judged")
+_POLICY = Policy({})
 
 
 class NoJudge:
@@ -19,8 +23,8 @@ class NoJudge:
     def begin(self, *_: Any) -> None:
         return None
 
-    async def judge(self, transaction: Transaction, early: Any = None) -> Verdict:
-        return _INBOX
+    async def judge(self, transaction: Transaction, early: Any = None, owners: Any = ()) -> Sequence[Judged]:
+        return [Judged(_INBOX, tuple(range(len(transaction.envelope.recipients))), _POLICY)]
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sqlite3
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -63,6 +64,32 @@ class StoreContract:
         await self.store.settle([Settlement(put.deliveries[1].id)])
         self.assertEqual(await self.store.size(), QueueSize(0, 0))
         self.assertIsNone(await self.store.message(put.message.id))
+
+    async def test_several_are_put_together_or_not_at_all(self: Any) -> None:
+        one, other = entry("01ABCDEFGH000001"), entry("01ABCDEFGH000002")
+        await self.store.put(one, other)
+        self.assertEqual(await self.store.size(), QueueSize(2, 2))
+        with self.assertRaises((ValueError, sqlite3.IntegrityError)):  # an id is put once
+            await self.store.put(entry("01ABCDEFGH000003"), one)
+        self.assertEqual(await self.store.size(), QueueSize(2, 2))
+
+    async def test_a_content_for_a_second_message(self: Any) -> None:
+        for size in (10, 50_000):  # in the row, and in a file
+            name = f"01ABCDEFGH{size:06}"
+            writer = self.store.new_content(name)
+            await writer.write(b"x" * size)
+            content = await writer.finish()
+            one = entry(name)
+            one = evolve(one, message=evolve(one.message, message=Message(content, b"")))
+            other = entry(f"01ABCDEFG0{size:06}")
+            copied = await self.store.copy(content, other.message.id)
+            other = evolve(other, message=evolve(other.message, message=Message(copied, b"")))
+            await self.store.put(one, other)
+            await self.store.settle([Settlement(one.deliveries[0].id)])
+            left = await self.store.message(other.message.id)
+            self.assertEqual(left.message.content.open().read(), b"x" * size, "though the first is gone")
+            await self.store.settle([Settlement(other.deliveries[0].id)])
+        self.assertEqual(await self.store.size(), QueueSize(0, 0))
 
     async def test_retry_is_written(self: Any) -> None:
         put = entry()

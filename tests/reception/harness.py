@@ -12,14 +12,15 @@ from twisted.internet.ssl import CertificateOptions
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransportWithDisconnection
 
-from mailgw.config.schema import DEFAULT_RATES, Limits, Listener, Queue, Rate, Timeouts
+from mailgw.config.schema import DEFAULT_RATES, Limits, Listener, Quarantine, Queue, Rate, Timeouts
 from mailgw.mail.address import Mailbox
 from mailgw.mail.transaction import Client, Transaction
 from mailgw.mail.verdict import Verdict
 from mailgw.queue.item import Destination
 from mailgw.queue.memory import MemoryStore
 from mailgw.queue.store import Entry
-from mailgw.reception.acceptance import Acceptance, TraceSettings
+from mailgw.reception.acceptance import Acceptance
+from mailgw.reception.copies import Copies, TraceSettings
 from mailgw.reception.guard import Guard
 from mailgw.reception.history import MemoryHistory
 from mailgw.reception.intake import IntakeSettings
@@ -29,6 +30,8 @@ from mailgw.reception.rates import Rates
 from mailgw.reception.session import SessionSettings
 from mailgw.reception.sessions import Sessions
 from mailgw.routing.interface import Routed, Target, Unknown, Verification
+from mailgw.verdict.judgement import Judged
+from mailgw.verdict.policy import Policy
 
 # Tests of something else are not to run into a rate.
 NO_RATES = {name: evolve(rate, limit=0) for name, rate in DEFAULT_RATES.items()}
@@ -58,10 +61,12 @@ class FakeRouter:
 
 
 class FakeJudge:
-    """Gives `verdict`, or waits for `pending`, or raises `error`; keeps what it was asked about."""
+    """Gives `verdict`, or `verdicts` by the number of the recipient, or waits for `pending`, or raises `error`; keeps
+    what it was asked about."""
 
     def __init__(self) -> None:
         self.verdict = INBOX
+        self.verdicts: dict[int, Verdict] = {}
         self.pending: Deferred[None] | None = None
         self.error: Exception | None = None
         self.transactions: list[Transaction] = []
@@ -70,13 +75,18 @@ class FakeJudge:
     def begin(self, client: Client, reverse_path: Mailbox | None) -> None:
         self.begun.append(reverse_path)
 
-    async def judge(self, transaction: Transaction, early: object) -> Verdict:
+    async def judge(self, transaction: Transaction, early: object, owners: object) -> Sequence[Judged]:
         self.transactions.append(transaction)
         if self.pending is not None:
             await self.pending
         if self.error is not None:
             raise self.error
-        return self.verdict
+        recipients = range(len(transaction.envelope.recipients))
+        verdicts = self.verdicts or dict.fromkeys(recipients, self.verdict)
+        return [
+            Judged(verdict, tuple(n for n in recipients if verdicts[n] is verdict), Policy({}))
+            for verdict in {id(verdict): verdict for verdict in verdicts.values()}.values()
+        ]
 
 
 class FakeVerifier:
@@ -164,6 +174,7 @@ class Server:
         self.verifier = FakeVerifier()
         self.store = store or MemoryStore()
         self.offered: list[Entry] = []
+        self.recorder: list[Any] = []
         self.told: list[tuple[Transaction, Verdict]] = []
         limits = limits or Limits()
         timeouts = timeouts or Timeouts()
@@ -174,12 +185,13 @@ class Server:
             self.judge,  # type: ignore[arg-type]
             self.store,
             self.offered.append,
+            Copies(TraceSettings("mx.ours.example", "mx.ours.example", True), Queue(), Quarantine()),
             limits,
-            Queue(),
-            TraceSettings("mx.ours.example", "mx.ours.example", True),
             self.guard,
             self.clock,
+            self.new_id,
             (lambda *told: self.observe(*told),),
+            self,
         )
         intake_settings = IntakeSettings(
             router=FakeRouter(),
@@ -215,6 +227,10 @@ class Server:
 
     def observe(self, transaction: Transaction, verdict: Verdict) -> None:
         self.told.append((transaction, verdict))
+
+    def record(self, *told: Any) -> None:
+        for recorder in self.recorder:
+            recorder(*told)
 
     def new_id(self) -> str:
         return f"ID{next(self._ids):04d}"

@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from mailgw.config.schema import Thresholds
+from mailgw.config.schema import Override
+from mailgw.mail.address import Mailbox
 from mailgw.mail.evidence import AuthResult, Evidence
 from mailgw.mail.verdict import Action
-from mailgw.verdict.explain import Explanation, explain, to_json, to_text
+from mailgw.verdict import explain as explain_module
+from mailgw.verdict.explain import Explanation, explain
+from mailgw.verdict.policies import Policies
 from mailgw.verdict.policy import Policy, decide
 
 WEIGHTS = {"GTUBE": 10.0, "SPF_PASS": -0.2, "NO_RDNS": 1.5, "BAD": 15.0}
 
 
 def make(*evidence: Evidence, outbound: bool = False, defer: str = "", **rules: Action) -> Explanation:
-    verdict = decide(evidence, Policy(WEIGHTS, rules=rules), outbound=outbound, reference="T1", defer=defer)
-    return explain(verdict, Thresholds(), outbound=outbound)
+    policy = Policy(WEIGHTS, rules=rules)
+    return explain(decide(evidence, policy, outbound=outbound, reference="T1", defer=defer), policy, outbound=outbound)
+
+
+def to_text(explanation: Explanation, auth: Sequence[AuthResult] = ()) -> str:
+    return explain_module.to_text([explanation], [["bob@example.org"]], auth)
+
+
+def to_json(explanation: Explanation, auth: Sequence[AuthResult] = ()) -> str:
+    return explain_module.to_json([explanation], [["bob@example.org"]], auth)
 
 
 GTUBE = Evidence("GTUBE", "the test string", source="gtube")
@@ -39,6 +51,7 @@ class TextTests(SynchronousTestCase):
             "GTUBE      10.00      1.00   10.00  10.00  gtube   the test string\n"
             "SPF_PASS   -0.20      1.00   -0.20   9.80  spf     192.0.2.1\n"
             "\n"
+            "threshold greylist 4.00: reached, 5.80 above\n"
             "threshold spam 6.00: reached, 3.80 above  <- decided\n"
             "threshold reject 15.00: not reached, 5.20 short\n"
             "without GTUBE the verdict would have been inbox (score -0.20)\n",
@@ -76,7 +89,7 @@ class WithoutTests(SynchronousTestCase):
         self.assertEqual(self.without(make(*evidence)), [("BAD", "inbox", -0.2), ("SPF_PASS", "reject", 15.0)])
 
     def test_no_line_decides_alone(self) -> None:
-        self.assertEqual(self.without(make(GTUBE, Evidence("BAD"), outbound=True)), [("BAD", "spam", 10.0)])
+        self.assertEqual(self.without(make(GTUBE, Evidence("BAD"), outbound=True)), [("BAD", "hold", 10.0)])
         self.assertEqual(self.without(make(SPF)), [])
 
     def test_a_forced_deferral_hangs_on_no_line(self) -> None:
@@ -90,9 +103,31 @@ class JsonTests(SynchronousTestCase):
     def test_everything_is_in_it(self) -> None:
         data = json.loads(to_json(make(SPF, GTUBE), [AuthResult("spf", "pass", (("smtp.mailfrom", "a@b"),), "why")]))
         self.assertEqual((data["action"], data["score"], data["crossed"]), ("spam", 9.8, "spam"))
-        self.assertEqual(data["thresholds"], {"spam": 6.0, "reject": 15.0})
+        self.assertEqual(data["thresholds"], {"greylist": 4.0, "spam": 6.0, "reject": 15.0})
         self.assertEqual(data["auth"][0]["properties"], [["smtp.mailfrom", "a@b"]])
         first, second = data["lines"]
         self.assertEqual(first["without"], {"action": "inbox", "score": -0.2})
         self.assertEqual((second["symbol"], second["points"], second["total"]), ("SPF_PASS", -0.2, 9.8))
         self.assertIsNone(second["without"])
+
+
+class RecipientTests(SynchronousTestCase):
+    def test_what_is_set_for_a_recipient_says_by_which_section(self) -> None:
+        overrides = {
+            "example.org": Override(scores={"GTUBE": 5.0, "BAD": 1.0}),
+            "bob@example.org": Override(thresholds={"spam": 4.0}),
+        }
+        ((policy, _),) = Policies(Policy(WEIGHTS), overrides).groups([[Mailbox("bob", "example.org")]])
+        page = to_text(explain(decide([GTUBE], policy, outbound=False), policy, outbound=False))
+        self.assertIn('thresholds.spam is set by [recipients."bob@example.org"]', page)
+        self.assertIn('scores.GTUBE is set by [recipients."example.org"]', page)
+        self.assertNotIn("BAD", page)
+
+    def test_several_verdicts_name_whom_they_are_for(self) -> None:
+        page = explain_module.to_text([make(GTUBE), make(SPF)], [["a@example.org"], ["b@example.org", "c@example.org"]])
+        first, second = page.split("for      ")[1:]
+        self.assertTrue(first.startswith("a@example.org\nverdict  spam\n"), first)
+        self.assertTrue(second.startswith("b@example.org, c@example.org\nverdict  inbox\n"), second)
+        data = json.loads(explain_module.to_json([make(GTUBE), make(SPF)], [["a@b"], ["c@d"]]))
+        self.assertEqual((data["action"], data["recipients"]), ("spam", ["a@b"]))
+        self.assertEqual([(one["action"], one["recipients"]) for one in data["also"]], [("inbox", ["c@d"])])

@@ -10,14 +10,20 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from mailgw.config.schema import Override, Thresholds
 from mailgw.filters.base import FilterSettings
 from mailgw.filters.runner import FilterRunner
+from mailgw.mail.address import Mailbox
 from mailgw.mail.dmarc import DmarcEvaluation
+from mailgw.mail.envelope import Recipient
 from mailgw.mail.evidence import AuthResult, Evidence
 from mailgw.mail.reply import TemporaryFailure
 from mailgw.mail.verdict import Verdict
+from mailgw.verdict.greylisting import GreylistAnswer
 from mailgw.verdict.judge import Judge
-from mailgw.verdict.policy import Policy
+from mailgw.verdict.judgement import Judged
+from mailgw.verdict.policies import Policies
+from mailgw.verdict.policy import SYMBOLS, Policy
 from tests.filters.support import StubFilter, make_transaction
 
 POLICY = Policy({"SPF_FAIL": 1.0, "STUB": 6.0})
@@ -65,13 +71,31 @@ class StubAuthenticator:
         return await self._check("dmarc")
 
 
+class StubGreylist:
+    """Gives `answer`, or raises it; keeps whom it was asked for."""
+
+    def __init__(self) -> None:
+        self.answer: GreylistAnswer | Exception = GreylistAnswer(detail="seen before")
+        self.asked: list[list[str]] = []
+
+    async def ask(self, transaction: Any, recipients: Sequence[Recipient]) -> GreylistAnswer:
+        self.asked.append([str(recipient.forward_path) for recipient in recipients])
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
 @frozen
 class Bench:
     clock: Clock = field(factory=Clock)
     authenticator: StubAuthenticator = field(factory=StubAuthenticator)
+    greylist: StubGreylist = field(factory=StubGreylist)
+    policies: Policies = field(factory=lambda: Policies(POLICY))
 
     def judge(self, *filters: Any) -> Judge:
-        return Judge(self.authenticator, FilterRunner(filters, self.clock), POLICY, self.clock, 60.0)
+        return Judge(
+            self.authenticator, FilterRunner(filters, self.clock), self.policies, self.greylist, self.clock, 60.0
+        )
 
 
 class JudgeTests(SynchronousTestCase):
@@ -82,7 +106,11 @@ class JudgeTests(SynchronousTestCase):
         self.transaction = make_transaction()
 
     def judge(self, *filters: Any) -> Deferred[Verdict]:
-        return Deferred.fromCoroutine(self.bench.judge(*filters).judge(self.transaction))
+        async def only() -> Verdict:
+            (judged,) = await self.bench.judge(*filters).judge(self.transaction)
+            return judged.verdict
+
+        return Deferred.fromCoroutine(only())
 
     def test_results_and_evidence_stand_in_the_transaction_and_are_weighed(self) -> None:
         verdict = self.successResultOf(self.judge(StubFilter(evidence=[Evidence("STUB")])))
@@ -118,9 +146,9 @@ class JudgeTests(SynchronousTestCase):
         self.transaction = make_transaction(identity="ann@example.org", service="submission")
         judge = self.bench.judge(StubFilter(evidence=[Evidence("STUB")]))
         self.assertIsNone(judge.begin(self.transaction.client, None))
-        verdict = self.successResultOf(Deferred.fromCoroutine(judge.judge(self.transaction, None)))
+        (judged,) = self.successResultOf(Deferred.fromCoroutine(judge.judge(self.transaction, None)))
         self.assertEqual(self.asked, [])
-        self.assertEqual((self.transaction.auth, verdict.action), ([], "spam"))
+        self.assertEqual((self.transaction.auth, judged.verdict.action), ([], "hold"))
 
     def test_by_lmtp_only_signatures_are_asked_for(self) -> None:
         """The client is a server of ours: what its address says of the sender is wrong."""
@@ -169,3 +197,86 @@ class JudgeTests(SynchronousTestCase):
         self.failureResultOf(verdict, CancelledError)
         self.assertTrue(self.waits["dkim"].called)
         self.assertEqual(self.bench.clock.getDelayedCalls(), [])
+
+
+class GreylistTests(SynchronousTestCase):
+    """It is asked only where the score, or a rule, calls for it."""
+
+    def judge(self, bench: Bench, score: float, **changes: Any) -> Judged:
+        policy = Policy({"SCORE": score, "SPF_FAIL": 0.0, **SYMBOLS}, rules=changes.pop("rules", {}))
+        bench = evolve(bench, policies=Policies(policy))
+        judge = bench.judge(StubFilter(evidence=[Evidence("SCORE")]))
+        (judged,) = self.successResultOf(Deferred.fromCoroutine(judge.judge(make_transaction(**changes))))
+        return judged
+
+    def test_only_within_the_band(self) -> None:
+        bench = Bench()
+        for score, action in ((3.9, "inbox"), (4.0, "inbox"), (5.9, "inbox"), (6.0, "spam"), (15.0, "reject")):
+            self.assertEqual(self.judge(bench, score).verdict.action, action)
+        self.assertEqual(bench.greylist.asked, [["bob@example.org"]] * 2)
+
+    def test_who_has_to_wait_is_told_how_long(self) -> None:
+        bench = Bench()
+        bench.greylist.answer = GreylistAnswer(270.0, "first seen")
+        judged = self.judge(bench, 4.5)
+        self.assertEqual(judged.verdict.action, "greylist")
+        self.assertEqual(str(judged.verdict.reply), "451 4.7.1 Greylisted, please try again in 5 minutes (ref T1)")
+        self.assertEqual([(piece.symbol, piece.detail) for piece in judged.answers], [("GREYLIST_WAIT", "first seen")])
+        self.assertIn("GREYLIST_WAIT", [line.symbol for line in judged.verdict.lines])
+
+    def test_who_passes_has_a_line_that_says_why(self) -> None:
+        judged = self.judge(Bench(), 4.5)
+        self.assertIn(("GREYLIST_PASSED", "seen before"), [(line.symbol, line.detail) for line in judged.verdict.lines])
+        self.assertIn("GREYLIST_PASSED spares it", judged.verdict.reason)
+
+    def test_a_store_that_fails_holds_no_mail_up(self) -> None:
+        bench = Bench()
+        bench.greylist.answer = TemporaryFailure("disk")
+        judged = self.judge(bench, 4.5)
+        self.assertEqual(judged.verdict.action, "inbox")
+        self.assertIn("disk", judged.answers[0].detail)
+
+    def test_a_rule_calls_for_it_whatever_the_score(self) -> None:
+        bench = Bench()
+        self.assertEqual(self.judge(bench, 0.0, rules={"SPF_FAIL": "greylist"}).verdict.action, "inbox")
+        self.assertEqual(self.judge(bench, 7.0, rules={"SPF_FAIL": "greylist"}).verdict.action, "spam")
+        self.assertEqual(len(bench.greylist.asked), 2)
+
+    def test_mail_of_our_users_is_not_greylisted(self) -> None:
+        bench = Bench()
+        judged = self.judge(bench, 4.5, identity="ann@example.org", service="submission")
+        self.assertEqual((judged.verdict.action, bench.greylist.asked), ("inbox", []))
+
+
+class RecipientTests(SynchronousTestCase):
+    """Who has a policy of their own is judged by it, from the same evidence."""
+
+    BOB = Recipient(Mailbox("bob", "example.org"))
+    EVE = Recipient(Mailbox("eve", "example.org"))
+
+    def test_each_by_their_own_policy_and_the_checks_run_once(self) -> None:
+        strict = Override(thresholds={"spam": 2.0})
+        bench = evolve(Bench(), policies=Policies(POLICY, {"eve@example.org": strict}))
+        stub = StubFilter(evidence=[Evidence("STUB", strength=0.5)])
+        transaction = make_transaction(recipients=(self.BOB, self.EVE, self.BOB))
+        judged = self.successResultOf(Deferred.fromCoroutine(bench.judge(stub).judge(transaction)))
+        self.assertEqual([(one.recipients, one.verdict.action) for one in judged], [((0, 2), "inbox"), ((1,), "spam")])
+        self.assertEqual(stub.calls, 1)
+
+    def test_an_alias_leads_to_the_policy_of_its_mailbox(self) -> None:
+        bench = evolve(Bench(), policies=Policies(POLICY, {"eve@example.org": Override(thresholds={"spam": 2.0})}))
+        transaction = make_transaction(recipients=(Recipient(Mailbox("info", "example.org")),))
+        owners = [[Mailbox("info", "example.org"), Mailbox("eve", "example.org")]]
+        judge = bench.judge(StubFilter(evidence=[Evidence("STUB", strength=0.5)]))
+        (judged,) = self.successResultOf(Deferred.fromCoroutine(judge.judge(transaction, None, owners)))
+        self.assertEqual(judged.verdict.action, "spam")
+
+    def test_a_user_who_submits_has_a_policy_too(self) -> None:
+        newsletter = Override(thresholds={"outbound_hold": 9.0})
+        site = Policy({"STUB": 7.0}, Thresholds(outbound_hold=6.0))
+        bench = evolve(Bench(), policies=Policies(site, users={"news@example.org": newsletter}))
+        for identity, action in (("news@example.org", "inbox"), ("ann@example.org", "hold")):
+            transaction = make_transaction(identity=identity, service="submission")
+            judge = bench.judge(StubFilter(evidence=[Evidence("STUB")]))
+            (judged,) = self.successResultOf(Deferred.fromCoroutine(judge.judge(transaction)))
+            self.assertEqual(judged.verdict.action, action)

@@ -68,12 +68,24 @@ class ThresholdTests(SynchronousTestCase):
             self.assertEqual(judge(symbol).action, action)
 
     def test_just_below_stays_below(self) -> None:
-        self.assertEqual(judge("SPAM", policy=Policy({"SPAM": 5.99})).action, "inbox")
+        self.assertEqual(judge("SPAM", policy=Policy({"SPAM": 3.99})).action, "inbox")
 
-    def test_mail_of_our_users_has_its_own_reject_threshold(self) -> None:
-        policy = Policy({"X": 13.0}, Thresholds(spam=6.0, reject=15.0, outbound_reject=12.0))
-        self.assertEqual(judge("X", policy=policy).action, "spam")
-        self.assertEqual(judge("X", policy=policy, outbound=True).action, "reject")
+    def test_mail_of_our_users_has_thresholds_of_its_own(self) -> None:
+        for points, inbound, outbound in ((5.9, "greylist", "inbox"), (6.0, "spam", "hold"), (13.0, "spam", "reject")):
+            policy = Policy({"X": points}, Thresholds(outbound_hold=6.0, outbound_reject=12.0))
+            self.assertEqual(judge("X", policy=policy).action, inbound)
+            self.assertEqual(judge("X", policy=policy, outbound=True).action, outbound)
+
+    def test_who_is_known_is_never_refused_nor_greylisted_by_score_alone(self) -> None:
+        for points, action in ((20.0, "spam"), (4.5, "inbox")):
+            policy = Policy({"X": points, "KNOWN_CORRESPONDENT": 0.0})
+            verdict = judge("X", "KNOWN_CORRESPONDENT", policy=policy)
+            self.assertEqual(verdict.action, action)
+            self.assertIn("KNOWN_CORRESPONDENT spares it", verdict.reason)
+
+    def test_a_rule_refuses_who_is_known(self) -> None:
+        policy = Policy({"X": 0.0, "KNOWN_CORRESPONDENT": -4.0}, rules={"X": "reject"})
+        self.assertEqual(judge("X", "KNOWN_CORRESPONDENT", policy=policy).action, "reject")
 
     def test_the_reason_names_score_and_threshold(self) -> None:
         self.assertEqual(judge("SPAM").reason, "the score 6.00 reaches the spam threshold 6.00")
@@ -103,7 +115,7 @@ class RuleTests(SynchronousTestCase):
         self.assertEqual(verdict.reason, "the rule for C decides: spam")
 
     def test_several_rules_by_precedence(self) -> None:
-        order: list[Action] = ["inbox", "spam", "defer", "discard", "reject"]
+        order: list[Action] = ["inbox", "spam", "greylist", "hold", "defer", "discard", "reject"]
         for weaker, stronger in pairwise(order):
             self.assertEqual(self.decide("A B", A=weaker, B=stronger).action, stronger)
             self.assertEqual(self.decide("A B", A=stronger, B=weaker).action, stronger)

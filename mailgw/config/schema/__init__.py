@@ -5,8 +5,16 @@ relative to the folder of mailgw.toml where they are not absolute. Times are sec
 A module holds the sections of one step of the mail's way.
 """
 
-from mailgw.config.schema.delivery import Forwarding, Queue, Relay, Reports, Route
-from mailgw.config.schema.filtering import DEFAULT_COMBINATIONS, Combination, Dmarc, FilterFile, Thresholds
+from mailgw.config.schema.delivery import Forwarding, Quarantine, Queue, Relay, Reports, Route
+from mailgw.config.schema.filtering import (
+    DEFAULT_COMBINATIONS,
+    Combination,
+    Dmarc,
+    FilterFile,
+    Override,
+    RuleAction,
+    Thresholds,
+)
 from mailgw.config.schema.operation import Dns, Log
 from mailgw.config.schema.reception import DEFAULT_RATES, Extension, Limits, Listener, Rate, Timeouts, Tls, Trace
 from mailgw.config.schema.routing import Domain, Maildir, Routing
@@ -27,12 +35,15 @@ __all__ = [
     "Listener",
     "Log",
     "Maildir",
+    "Override",
+    "Quarantine",
     "Queue",
     "Rate",
     "Relay",
     "Reports",
     "Route",
     "Routing",
+    "RuleAction",
     "Settings",
     "Signing",
     "Thresholds",

@@ -48,6 +48,17 @@ class Relay:
 
 
 @frozen
+class Quarantine:
+    """Mail that is held (`hold` in filters.toml, and `outbound_hold`)."""
+
+    lifetime: float = setting("Time after which it is thrown away.", 2592000.0)
+    notify_sender: bool = setting("Tell our own users when their mail is held, once an hour at most.", True)
+    notify: tuple[str, ...] = setting(
+        "Addresses that are told of it too, as often for each user. Empty: the postmaster of the first domain.", ()
+    )
+
+
+@frozen
 class Queue:
     """What was accepted and is not yet delivered."""
 

@@ -9,14 +9,33 @@ from attrs import field, frozen
 
 from mailgw.config.schema.setting import setting
 
+RuleAction = Literal["reject", "defer", "discard", "hold", "greylist", "spam", "inbox"]
+
 
 @frozen
 class Thresholds:
     """Scores from which a verdict holds."""
 
+    greylist: float = setting("Has to come again when it is not known yet (greylisting). Not below `spam`: never.", 4.0)
     spam: float = setting("To the spam folder.", 6.0)
     reject: float = setting("Refused with 554 in the session.", 15.0)
-    outbound_reject: float = setting("The same for mail of our own users.", 12.0)
+    outbound_hold: float = setting("For mail of our own users: held in quarantine, and its sender is told.", 6.0)
+    outbound_reject: float = setting("Refused, for mail of our own users.", 12.0)
+    never_reject: tuple[str, ...] = setting(
+        "Symbols of mail that is never greylisted, nor refused for its score alone: it goes to the spam folder.",
+        ("KNOWN_CORRESPONDENT", "REPLY_TO_OUR_MAIL"),
+    )
+
+
+@frozen
+class Override:
+    """What differs for mail to one recipient, or to a domain: [recipients."alice@example.org".thresholds], and the
+    same with `scores` and `rules`. Each key stands by itself: what is not named is that of the recipient's domain, or
+    else of the whole site. [users."bob@example.org"] and [users."example.org"] do so for mail that users submit."""
+
+    thresholds: Mapping[str, float] = setting("As in [thresholds].", {})
+    scores: Mapping[str, float] = setting("As in [scores].", {})
+    rules: Mapping[str, RuleAction] = setting("As in [rules].", {})
 
 
 @frozen
@@ -77,14 +96,14 @@ DEFAULT_COMBINATIONS: Mapping[str, Combination] = {
 
 @frozen
 class FilterFile:
-    """filters.toml: thresholds, hard rules, weights, exceptions to DMARC, combinations, and a section for each
-    filter."""
+    """filters.toml: thresholds, hard rules, weights, what differs for some, exceptions to DMARC, combinations, and a
+    section for each filter."""
 
     thresholds: Thresholds = field(factory=Thresholds)
-    rules: Mapping[str, Literal["reject", "defer", "discard", "spam", "inbox"]] = setting(
-        "Symbols that decide by themselves, whatever the score.", {}
-    )
+    rules: Mapping[str, RuleAction] = setting("Symbols that decide by themselves, whatever the score.", {})
     scores: Mapping[str, float] = setting("Weights of symbols, where they differ from the defaults.", {})
+    recipients: Mapping[str, Override] = setting("By recipient address or domain.", {})
+    users: Mapping[str, Override] = setting("By user or domain, for mail that users submit.", {})
     dmarc: Dmarc = field(factory=Dmarc)
     combinations: Mapping[str, Combination] = setting(
         "Combinations by the symbol that they state; a section replaces the default of its name.", {}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from attrs import field, frozen
 
-from mailgw.config.schema.delivery import Forwarding, Queue, Relay, Reports, Route
+from mailgw.config.schema.delivery import Forwarding, Quarantine, Queue, Relay, Reports, Route
 from mailgw.config.schema.operation import Dns, Log
 from mailgw.config.schema.reception import Limits, Listener, Rate, Timeouts, Tls, Trace
 from mailgw.config.schema.routing import Domain, Maildir, Routing
@@ -39,6 +39,7 @@ class Settings:
     queue: Queue = field(factory=Queue)
     reports: Reports = field(factory=Reports)
     forwarding: Forwarding = field(factory=Forwarding)
+    quarantine: Quarantine = field(factory=Quarantine)
     limits: Limits = field(factory=Limits)
     rates: Mapping[str, Rate] = setting("Rates by name; a section replaces the default of its name.", {})
     timeouts: Timeouts = field(factory=Timeouts)

@@ -1,0 +1,100 @@
+"""What is put into the queue for a message that is taken: for each verdict a message with its trace fields."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attrs import evolve, frozen
+
+from mailgw.config.schema import Quarantine, Queue
+from mailgw.mail.address import Mailbox
+from mailgw.mail.envelope import Envelope
+from mailgw.mail.message import Message
+from mailgw.mail.transaction import Transaction
+from mailgw.mail.verdict import Verdict
+from mailgw.queue.item import QueuedMessage
+from mailgw.queue.quarantine import hold
+from mailgw.queue.store import Entry
+from mailgw.reception import trace
+from mailgw.reception.fanout import deliveries
+from mailgw.routing.interface import Routed
+from mailgw.senderauth.received_spf import received_spf
+from mailgw.senderauth.results import authentication_results, forged
+from mailgw.verdict.judgement import Judged
+
+
+@frozen
+class TraceSettings:
+    """What is written into messages."""
+
+    hostname: str
+    authserv_id: str
+    spam_fields: bool
+    hide_client_address: bool = False
+    received_spf: bool = False
+
+
+class Copies:
+    """Makes the queue's entries."""
+
+    def __init__(self, trace_settings: TraceSettings, queue: Queue, quarantine: Quarantine) -> None:
+        self.trace = trace_settings
+        self._queue = queue
+        self._quarantine = quarantine
+
+    def entry(
+        self,
+        transaction: Transaction,
+        message: Message,
+        routes: Sequence[Routed],
+        judged: Judged,
+        message_id: str,
+        now: float,
+    ) -> Entry:
+        """Make the entry for those recipients that a verdict is for. `message` has their content; `routes` stand in
+        the order of the envelope's recipients; `now` is the wall clock."""
+        envelope = transaction.envelope
+        lifetime = self._queue.lifetime if envelope.reverse_path is not None else self._queue.report_lifetime
+        if len(judged.recipients) < len(routes):
+            envelope = evolve(envelope, recipients=tuple(envelope.recipients[number] for number in judged.recipients))
+            routes = [routes[number] for number in judged.recipients]
+        client = transaction.client
+        queued = QueuedMessage(
+            id=message_id,
+            envelope=envelope,
+            message=self._traced(transaction, message, judged.verdict, now),
+            received=now,
+            origin=client.service,
+            session_id=client.session_id,
+            identity=client.identity,
+            verdict=judged.verdict,
+        )
+        ways = deliveries(message_id, envelope, routes, judged.verdict, now, now + lifetime)
+        if judged.verdict.action == "hold":
+            ways = tuple(hold(delivery, now + self._quarantine.lifetime) for delivery in ways)
+        return Entry(queued, ways)
+
+    def _traced(self, transaction: Transaction, message: Message, verdict: Verdict, now: float) -> Message:
+        """Put our fields in front. Mail of our own users gets Received only: the rest is for its readers here."""
+        settings = self.trace
+        prefix = trace.received(transaction, settings.hostname, now, hide_client=settings.hide_client_address)
+        prefix += b"".join(transaction.additions)
+        if transaction.client.identity:
+            return evolve(message, prefix=prefix, cuts=trace.cuts(message, trace.RETURN_PATH))
+        results = authentication_results(settings.authserv_id, transaction.auth)
+        if settings.received_spf:
+            results += received_spf(transaction.auth, transaction.client, settings.hostname)
+        spam = trace.spam_fields(verdict) if settings.spam_fields else b""
+        # RFC 8601 5: a field that claims to be ours and is not would be believed by every reader behind us. The same
+        # goes for the X-Spam fields.
+        own = trace.cuts(message, trace.RETURN_PATH | trace.SPAM_FIELDS)
+        cuts = trace.merged((*own, *forged(message, settings.authserv_id)))
+        return evolve(message, prefix=spam + results + prefix, cuts=cuts)
+
+
+def owners(envelope: Envelope, routes: Sequence[Routed]) -> list[list[Mailbox]]:
+    """Give the addresses that each recipient goes by: what the client said, and the mailbox that it leads to."""
+    return [
+        [recipient.forward_path, *(target.mailbox for target in routed.targets[:1] if len(routed.targets) == 1)]
+        for recipient, routed in zip(envelope.recipients, routes, strict=True)
+    ]
