@@ -58,7 +58,6 @@ _COMMENTED: Mapping[str, Any] = {
             "password_file": "smarthost.password",
         }
     },
-    "servers": {"opendkim": {"address": "unix:/run/opendkim/opendkim.sock"}},
     "rates": {
         name: attrs.asdict(rate, filter=lambda field, value: value != ()) for name, rate in DEFAULT_RATES.items()
     },
@@ -110,11 +109,7 @@ def filter_file(filters: Sequence[tuple[Any, Any]], symbols: Mapping[str, Mappin
         name = f"filters.{quote_key(filter_class.name)}"
         lines += ["", *_comment(filter_class.__doc__), f"[{name}]"]
         lines += _keys(settings, {}, explain=True, known=_same_keys(settings, filters[0][1]) if number else ())
-        kinds = get_type_hints(settings)
-        for field in attrs.fields(settings):
-            if is_mapping(kinds[field.name]):
-                kind = get_args(kinds[field.name])[1]
-                lines += _named_sections(kind, f"{name}.{field.name}", None, _COMMENTED[field.name])
+        lines += _shown_sections(settings, name)
     return _text(lines)
 
 
@@ -136,6 +131,20 @@ def _section(cls: Any, path: str, example: Mapping[str, Any]) -> Iterator[str]:
             yield from _section(kind, f"{name}.", example.get(field.name, {}))
         elif is_mapping(kind):
             yield from _named_sections(get_args(kind)[1], name, example.get(field.name), _COMMENTED.get(field.name))
+
+
+def _shown_sections(settings: Any, path: str) -> Iterator[str]:
+    """Write the named sections that a filter's settings show as an example."""
+    hints = get_type_hints(settings)
+    for field in attrs.fields(settings):
+        if is_mapping(hints[field.name]):
+            shown = {name: _changed(item) for name, item in field.metadata["shown"].items()}
+            yield from _named_sections(get_args(hints[field.name])[1], f"{path}.{field.name}", None, shown)
+
+
+def _changed(item: Any) -> Mapping[str, Any]:
+    """The keys of an instance that are not as they are by default."""
+    return {f.name: getattr(item, f.name) for f in attrs.fields(type(item)) if getattr(item, f.name) != f.default}
 
 
 def _named_sections(

@@ -27,6 +27,10 @@ class FilterSettings:
         """Give what is wrong that types and bounds cannot say: the key within the section, and what about it."""
         return iter(())
 
+    def more_symbols(self) -> Mapping[str, float]:
+        """Give the symbols that these settings name, with their weights, beside the filter's own."""
+        return {}
+
 
 class Undecided(TemporaryFailure):
     """Raised by a filter that must not be left out for this message, whatever its `on_error` says: it is deferred.

@@ -23,6 +23,7 @@ from mailgw.filters.base import Filter, FilterSettings
 from mailgw.filters.clamav import Clamav, ClamavSettings
 from mailgw.filters.combinations import find_faults
 from mailgw.filters.connection import Connection
+from mailgw.filters.dns_lists import DnsLists, DnsListsSettings
 from mailgw.filters.foreign import KEY, Foreign, find_foreign
 from mailgw.filters.gtube import Gtube
 from mailgw.filters.header_sanity import HeaderSanity, HeaderSanitySettings
@@ -73,6 +74,13 @@ FILTERS: tuple[Entry, ...] = (
     Entry(Phishing, PhishingSettings, lambda settings, s: Phishing(settings, s.anatomies, s.settings.domains)),
     Entry(Impersonation, ImpersonationSettings, lambda settings, s: Impersonation(settings, s.settings.domains)),
     Entry(Appearance, FilterSettings, lambda settings, s: Appearance(settings, s.anatomies)),
+    Entry(
+        DnsLists,
+        DnsListsSettings,
+        lambda settings, s: DnsLists(
+            settings, s.resolver, s.clock, s.anatomies, s.settings.own_networks, s.settings.domains
+        ),
+    ),
     Entry(SiteRules, FilterSettings, lambda settings, s: SiteRules(settings, s.rules, s.anatomies)),
     Entry(Gtube, FilterSettings, lambda settings, s: Gtube(settings, s.threads)),
     Entry(Clamav, ClamavSettings, lambda settings, s: Clamav(settings, s.reactor, s.threads)),
@@ -122,13 +130,18 @@ def read(
     entries = _find_entries(filter_file, filters_path, others or {}, errors)
     for entry in entries:
         defaults |= entry.filter.symbols
+    wrong: list[ConfigError] = []
+    sections = _read_sections(entries, filter_file, filters_path, wrong)
+    if not wrong:  # what is wrong names no symbol for sure
+        for section in sections.values():
+            defaults |= section.more_symbols()
     rules = RuleSet()
     if rules_path:
         try:
             rules = load_rules(rules_path, taken=(*defaults, *DEFAULT_COMBINATIONS))
         except ConfigurationErrors as found:
             errors += found.errors
-    sections = _read_sections(entries, filter_file, filters_path, errors)
+    errors += wrong
     stated = defaults.keys() | rules.scores.keys()
     combinations = {name: c for name, c in {**DEFAULT_COMBINATIONS, **filter_file.combinations}.items() if c.enabled}
     errors += number_lines(

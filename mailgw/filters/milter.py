@@ -72,7 +72,9 @@ class MilterServer:
 class MilterSettings(FilterSettings):
     enabled: bool = setting("Whether the filter runs.", False)
     time_limit: float = setting("Seconds for all milters, which run at the same time; more than each has.", 30.0)
-    servers: Mapping[str, MilterServer] = setting("The milters by name.", {})
+    servers: Mapping[str, MilterServer] = setting(
+        "The milters by name.", {}, shown={"opendkim": MilterServer("unix:/run/opendkim/opendkim.sock")}
+    )
 
     def findings(self) -> Iterator[tuple[str, str]]:
         if self.enabled and not self.servers:
