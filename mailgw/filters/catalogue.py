@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from difflib import get_close_matches
 from typing import Any
@@ -33,6 +34,8 @@ from mailgw.filters.mime_sanity import MimeSanity
 from mailgw.filters.phishing import Phishing, PhishingSettings
 from mailgw.filters.rspamd import Rspamd, RspamdSettings
 from mailgw.filters.rules import RuleSet, load_rules
+from mailgw.filters.sender_lists import load_sender_lists
+from mailgw.filters.senders import Senders, SendersSettings
 from mailgw.filters.site_rules import SiteRules
 from mailgw.filters.spamassassin import Spamassassin, SpamassassinSettings
 from mailgw.operation.threads import Threads
@@ -82,6 +85,11 @@ FILTERS: tuple[Entry, ...] = (
         ),
     ),
     Entry(SiteRules, FilterSettings, lambda settings, s: SiteRules(settings, s.rules, s.anatomies)),
+    Entry(
+        Senders,
+        SendersSettings,
+        lambda settings, s: Senders(settings, os.path.dirname(s.settings.filters_file), s.clock, s.threads),
+    ),
     Entry(Gtube, FilterSettings, lambda settings, s: Gtube(settings, s.threads)),
     Entry(Clamav, ClamavSettings, lambda settings, s: Clamav(settings, s.reactor, s.threads)),
     Entry(Rspamd, RspamdSettings, lambda settings, s: Rspamd(settings, s.reactor, s.threads, s.settings.hostname)),
@@ -142,6 +150,12 @@ def read(
         except ConfigurationErrors as found:
             errors += found.errors
     errors += wrong
+    senders = sections.get("senders")
+    if isinstance(senders, SendersSettings) and senders.enabled and senders.file:
+        try:
+            load_sender_lists(os.path.join(os.path.dirname(filters_path), senders.file))
+        except ConfigurationErrors as found:
+            errors += found.errors
     stated = defaults.keys() | rules.scores.keys()
     combinations = {name: c for name, c in {**DEFAULT_COMBINATIONS, **filter_file.combinations}.items() if c.enabled}
     errors += number_lines(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 from attrs import frozen
 
@@ -54,19 +55,22 @@ def find_author(message: Message, name: str = "From") -> Author:
     return Author(shown.strip().strip("\"'").strip(), addresses[0] if addresses else None)
 
 
+def proven_by(method: Literal["dkim", "spf"], transaction: Transaction) -> frozenset[str]:
+    """Give the domains, in lower case, that a method has proven: d= of good DKIM signatures, or the domain of the
+    envelope sender where SPF passes."""
+    key = "header.d" if method == "dkim" else "smtp.mailfrom"
+    return frozenset(
+        value.rpartition("@")[2].lower()
+        for result in transaction.auth
+        if result.method == method and result.result == "pass"
+        for name, value in result.properties
+        if name == key
+    )
+
+
 def proven_domains(transaction: Transaction) -> frozenset[str]:
-    """Give the domains that a signature or SPF has proven, in lower case: d= of good DKIM signatures, and the domain of
-    the envelope sender where SPF passes."""
-    proven = set()
-    for result in transaction.auth:
-        if result.result != "pass" or result.method not in ("dkim", "spf"):
-            continue
-        for key, value in result.properties:
-            if key == "header.d":
-                proven.add(value.lower())
-            elif key == "smtp.mailfrom":
-                proven.add(value.rpartition("@")[2].lower())
-    return frozenset(proven)
+    """Give the domains that a signature or SPF has proven."""
+    return proven_by("dkim", transaction) | proven_by("spf", transaction)
 
 
 def is_proven(domain: str, transaction: Transaction) -> bool:

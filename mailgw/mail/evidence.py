@@ -32,3 +32,5 @@ class Evidence:
     detail: str = ""
     strength: float = 1.0
     source: str = field(default="")
+    recipients: tuple[int, ...] = ()
+    """Positions in the envelope of those whom it is about, where it is not about all."""

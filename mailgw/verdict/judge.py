@@ -19,6 +19,7 @@ from mailgw.mail.evidence import AuthResult, Evidence
 from mailgw.mail.message import Message
 from mailgw.mail.reply import TemporaryFailure
 from mailgw.mail.transaction import Client, Transaction
+from mailgw.verdict.concerned import concerning, divide
 from mailgw.verdict.greylisting import Greylist, GreylistAnswer
 from mailgw.verdict.judgement import Judged
 from mailgw.verdict.policies import Owners, Policies
@@ -141,8 +142,8 @@ class Judge:
         self, transaction: Transaction, early: Early | None = None, owners: Sequence[Owners] = ()
     ) -> Sequence[Judged]:
         """Append authentication results and evidence to the transaction, and give the verdict for each group of its
-        recipients that has a policy of its own, which is one where nobody has. `owners` are the addresses that each
-        recipient of the envelope goes by; without them it is the envelope's.
+        recipients that has a policy or evidence of its own, which is one where nobody has. `owners` are the addresses
+        that each recipient of the envelope goes by; without them it is the envelope's.
 
         When the checks take longer than the time limit, the verdict is defer, with the evidence that came in time.
         """
@@ -168,18 +169,18 @@ class Judge:
             group = (self._policies.of_user(transaction.client.identity), tuple(range(len(recipients))))
             return [await self._decide(transaction, *group, defer)]
         groups = self._policies.groups(owners or [[recipient.forward_path] for recipient in recipients])
+        groups = divide(groups, transaction.evidence)
         return [await self._decide(transaction, policy, numbers, defer) for policy, numbers in groups]
 
     async def _decide(self, transaction: Transaction, policy: Policy, numbers: tuple[int, ...], defer: str) -> Judged:
         outbound = bool(transaction.client.identity)
-        verdict = decide(transaction.evidence, policy, outbound=outbound, reference=transaction.id, defer=defer)
+        known = concerning(transaction.evidence, numbers)
+        verdict = decide(known, policy, outbound=outbound, reference=transaction.id, defer=defer)
         if verdict.action != "greylist":
             return Judged(verdict, numbers, policy)
         answer = await self._ask_greylist(transaction, numbers)
         evidence = Evidence(GREYLIST_WAIT if answer.wait else GREYLIST_PASSED, answer.detail, source="greylist")
-        verdict = decide(
-            [*transaction.evidence, evidence], policy, outbound=outbound, reference=transaction.id, defer=defer
-        )
+        verdict = decide([*known, evidence], policy, outbound=outbound, reference=transaction.id, defer=defer)
         if answer.wait:
             verdict = evolve(verdict, reply=make_reply("greylist", transaction.id, wait=answer.wait))
         return Judged(verdict, numbers, policy, (evidence,))

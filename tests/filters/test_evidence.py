@@ -22,8 +22,8 @@ message with LF line ends, which become CRLF:
 In the message, `{{WHAT NAME...}}` stands for a file in base64 (`tests.filters.files` knows which), `{{repeat N TEXT}}`
 for N times a text, and `{{U+202E}}` for a character that nobody would see here.
 
-All filters run, with the shipped rules, example.org as our domain, Bob Rowe as one of our people, and the clock at
-2026-11-02 10:00 UTC.
+All filters run, with the shipped rules, example.org as our domain, Bob Rowe as one of our people, the lists of senders
+in tests/evidence/senders, and the clock at 2026-11-02 10:00 UTC.
 """
 
 from __future__ import annotations
@@ -116,7 +116,10 @@ def merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
 
 class EvidenceTests(SynchronousTestCase):
     SETTINGS = Settings(hostname="mx.example.org", domains={"example.org": Domain()})
-    FILTERS: Mapping[str, Any] = {"impersonation": {"people": ["Bob Rowe <bob.rowe@example.org>"]}}
+    FILTERS: Mapping[str, Any] = {
+        "impersonation": {"people": ["Bob Rowe <bob.rowe@example.org>"]},
+        "senders": {"file": str(FOLDER / "senders")},
+    }
 
     def make_runner(self, case: Case) -> FilterRunner:
         clock = Clock()
