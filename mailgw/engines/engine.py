@@ -10,7 +10,7 @@ from twisted.internet.defer import CancelledError
 from mailgw.engines.address import Address
 from mailgw.engines.breaker import Breaker
 from mailgw.engines.connection import Connection, connect
-from mailgw.engines.errors import Broken, Declined
+from mailgw.engines.errors import Broken, Declined, NotAsked
 from mailgw.mail.reply import TemporaryFailure
 
 T = TypeVar("T")
@@ -45,16 +45,18 @@ class Engine:
     async def ask(self, dialogue: Dialogue[T]) -> T:
         """Have the dialogue with the first address where it comes to an end, and give what it gave.
 
-        Raises TemporaryFailure when there is none; at once when all breakers are open. Whatever else the dialogue
-        raises is raised.
+        Raises TemporaryFailure when there is none; NotAsked at once when all breakers are open. Whatever else the
+        dialogue raises is raised.
         """
         begun = self._reactor.seconds()
         causes = []
+        asked = False
         for address, breaker in self._servers:
             attempt = breaker.attempt()
             if attempt is None:
                 causes.append(f"{address} is not asked for now ({breaker.cause})")
                 continue
+            asked = True
             try:
                 result = await self._converse(address, dialogue)
             except Broken as error:
@@ -73,7 +75,7 @@ class Engine:
                 return result
             finally:
                 attempt.abandoned()  # no word when it has had another
-        raise TemporaryFailure("; ".join(causes))
+        raise (TemporaryFailure if asked else NotAsked)("; ".join(causes))
 
     async def _converse(self, address: Address, dialogue: Dialogue[T]) -> T:
         connection = await connect(address, self._reactor, self._connect_timeout)

@@ -1,4 +1,4 @@
-"""The two ways in which an engine can fail us. Both are temporary failures: nothing is known about the message."""
+"""The ways in which an engine can fail us. All are temporary failures: nothing is known about the message."""
 
 from __future__ import annotations
 
@@ -15,6 +15,10 @@ class Closed(Broken):
 
 class Declined(TemporaryFailure):
     """It is there and says in order that it cannot answer now. It is no sign that the next message fares no better."""
+
+
+class NotAsked(TemporaryFailure):
+    """Its breaker is open. That it is down stands in the log already."""
 
 
 def quote(data: bytes, most: int = 100) -> str:

@@ -31,7 +31,8 @@ To add a filter:
 What the runner does for it: all filters run at once; each is cancelled after its `time_limit`; one that raises states
 FILTER_ERROR and is logged with the ids; `on_error = "defer"` answers 451 then. What the filter has to see to: it does
 not block (disk and more than a few milliseconds of work go through `threads.run`), and every loop over what came with
-the message has a bound. A filter that awaits nothing costs no Deferred.
+the message has a bound. A filter that awaits nothing costs no Deferred. What the types of its settings cannot say about
+them, their `findings` do. A filter that asks another program does so through `engines`: see `clamav`.
 
 What a filter reads of a message's content it takes from its `anatomy`, which is made once for all filters:
 
@@ -42,5 +43,5 @@ How the pieces lie: `base` what a filter is; `runner` runs them, with `waiting`;
 `foreign` finds those of other packages; `anatomy` takes messages apart, by `mime`, `charset`, `html`, `links`,
 `domains`, `magic`; `addresses`, `identities` and `dates` read fields, `text` shows; `archives` (`listing`, `packed`)
 lists them, `file_names`, `letters` and `lookalikes` know what deceives; `rules` reads etc/rules.toml for `site_rules`;
-the rest are the filters.
+`engine_settings` and `engine_score` are what the filters that ask other engines share; the rest are the filters.
 """

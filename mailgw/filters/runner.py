@@ -11,6 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from mailgw.engines.errors import NotAsked
 from mailgw.filters.base import Filter, Undecided
 from mailgw.filters.waiting import Finished, TimeLimit, limited, start
 from mailgw.mail.evidence import Evidence
@@ -119,7 +120,9 @@ class _Run:
         elif isinstance(error, TemporaryFailure):
             cause = error.cause
             detail = f"{filter.name}: {cause}"
-            self._log.warn("filter {filter}: {cause}", event="filter_error", filter=filter.name, cause=cause, **ids)
+            # While an engine is down, not a warning for each message: the breaker has warned.
+            log = self._log.debug if isinstance(error, NotAsked) else self._log.warn
+            log("filter {filter}: {cause}", event="filter_error", filter=filter.name, cause=cause, **ids)
         else:  # our bug (design 3)
             detail = f"{filter.name}: failed with {type(error).__name__}"
             self._log.failure("filter {filter} failed", failure, event="filter_error", filter=filter.name, **ids)

@@ -14,7 +14,7 @@ from mailgw.engines.address import Address
 from mailgw.engines.connection import Connection, connect
 from mailgw.engines.content import Pieces, send_content
 from mailgw.engines.engine import Engine
-from mailgw.engines.errors import Broken, Declined
+from mailgw.engines.errors import Broken, Declined, NotAsked
 from mailgw.engines.stream import read
 from mailgw.mail.message import FileContent, Message
 from mailgw.mail.reply import TemporaryFailure
@@ -233,7 +233,7 @@ class EngineTests(SynchronousTestCase):
             asking = self.ask(engine)
             self.reactor.refuse(ConnectionRefusedError())
             self.cause(asking)
-        self.assertIn("not asked", self.cause(self.ask(engine)))
+        self.failureResultOf(self.ask(engine), NotAsked)
         self.reactor.advance(30)
         probe = self.ask(engine)
         self.assertIn("not asked", self.cause(self.ask(engine)))

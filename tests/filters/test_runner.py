@@ -8,7 +8,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from mailgw.filters.base import FilterSettings
+from mailgw.filters.base import FilterSettings, Undecided
 from mailgw.filters.runner import FilterRunner, RunResult
 from mailgw.mail.evidence import Evidence
 from mailgw.mail.reply import TemporaryFailure
@@ -88,6 +88,11 @@ class RunnerTests(SynchronousTestCase):
         )
         self.clock.advance(5)
         self.assertEqual(self.successResultOf(run).deferring, ("a", "b"))
+
+    def test_a_filter_that_is_undecided_defers_whatever_its_on_error_says(self) -> None:
+        run = self.start(StubFilter("milter", error=Undecided("one: down", [STUB])))
+        self.assertEqual(self.successResultOf(run).deferring, ("milter",))
+        self.assertEqual(self.symbols(), [("FILTER_ERROR", "milter"), ("STUB", "milter")])
 
     def test_a_slow_filter_is_cancelled_at_its_limit_and_the_others_are_waited_for(self) -> None:
         cancelled: list[Any] = []

@@ -217,7 +217,7 @@ class OpenDkimTests(EngineTestCase):
         )
 
     async def start_opendkim(self, more: str = "") -> FilterRunner:
-        self.key = self.make_key()
+        self.key = self.opendkim_key = self.make_key()
         folder = self.make_folder()
         (folder / "key").write_bytes(self.key)
         (folder / "key").chmod(0o600)
@@ -254,6 +254,34 @@ class OpenDkimTests(EngineTestCase):
             f"v=DKIM1; {dkim_record(self.key)}" if not dkim_record(self.key).startswith("v=") else dkim_record(self.key)
         )
         self.assertTrue(dkim.verify(field + message, dnsfunc=lambda name, timeout=5: record.encode()))
+
+    async def test_its_field_stands_in_the_message_that_is_delivered(self) -> None:
+        if absent("swaks"):
+            raise SkipTest(absent("swaks"))
+        await self.start_opendkim()
+        await self.make_world()
+        server = f'address = "unix:{self.opendkim.socket}"\nheaders = true\npretend = ["change_header"]\n'
+        filters = f"[filters.milter]\nenabled = true\n[filters.milter.servers.opendkim]\n{server}"
+        await self.start_gateway({"filters.toml": filters})
+        message = b"From: a@sender.test\nTo: alice@example.test\nSubject: signed\n\nHello\n"
+        path = Path(self.mktemp())
+        path.write_bytes(
+            dkim.sign(message, b"test", b"sender.test", self.opendkim_key).replace(b"\r\n", b"\n") + message
+        )
+        text, _ = await swaks(
+            *("--server", f"127.0.0.1:{self.gateway.ports['mx']}", "--helo", "mail.sender.test"),
+            *("--from", "a@sender.test", "--to", "alice@example.test", "--data", f"@{path}"),
+        )
+        self.assertIn("250 2.0.0", text)
+        await self.gateway.wait_for(event="delivered")
+        (delivered,) = self.gateway.folder("alice")
+        head = delivered.partition(b"Subject: signed")[0]
+        # Ours is above, where readers look first; opendkim's between it and what was received.
+        fields = [line for line in head.split(b"\n") if line.startswith((b"Authentication-Results:", b"Received:"))]
+        self.assertEqual(
+            [line.partition(b":")[0] for line in fields],
+            [b"Authentication-Results", b"Received", b"Authentication-Results"],
+        )
 
     async def test_without_leave_to_change_it_says_what_is_wrong(self) -> None:
         await self.start_opendkim()
