@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
-
 import click
 
 from mailgw.commands.check import check
@@ -12,19 +10,14 @@ from mailgw.commands.configuration import config_option
 from mailgw.commands.doctor import doctor
 from mailgw.commands.explain import explain
 from mailgw.commands.queue import queue
+from mailgw.commands.reports import reports
 from mailgw.commands.send import send
 from mailgw.commands.user import user
-
-
-def _version() -> str:
-    try:
-        return version("mailgw")
-    except PackageNotFoundError:
-        return "not installed"
+from mailgw.operation.release import release
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(_version(), prog_name="mailgw")
+@click.version_option(release(), prog_name="mailgw")
 @config_option
 def main() -> None:
     """Look after a mail gateway: its users, its queue, its configuration.
@@ -33,7 +26,7 @@ def main() -> None:
     """
 
 
-for command in (check, config, doctor, explain, queue, send, user):
+for command in (check, config, doctor, explain, queue, reports, send, user):
     main.add_command(command)
 
 if __name__ == "__main__":

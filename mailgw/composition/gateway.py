@@ -10,6 +10,7 @@ from mailgw.composition import judging
 from mailgw.composition.etc import load
 from mailgw.composition.inbound import make_inbound
 from mailgw.composition.outbound import make_outbound
+from mailgw.composition.reporting import make_reporting
 from mailgw.operation import log
 from mailgw.operation.descriptors import Descriptors
 from mailgw.operation.service import GatewayService, Part, nothing, run_as
@@ -36,14 +37,17 @@ def build(path: str | os.PathLike[str], reactor: Any, entropy: random.Random, st
     resolver = judging.make_resolver(etc, reactor, entropy)
     judge = judging.make_judge(etc, resolver, reactor, cpu)
     outbound = make_outbound(etc, resolver, reactor, disk, entropy)
-    inbound = make_inbound(etc, judge, outbound, reactor, cpu, entropy)
+    reporting = make_reporting(etc, resolver, outbound, reactor, cpu, entropy)
+    inbound = make_inbound(etc, judge, outbound, reactor, cpu, entropy, reporting.observers)
     parts = (
         Part("descriptors", Descriptors.of(settings).start, nothing),
         Part("threads", cpu.start, cpu.stop),
         Part("disk threads", disk.start, disk.stop),
         Part("resolver", nothing, resolver.stop),
+        *reporting.first,
         *inbound.parts,
         *outbound.parts,
+        *reporting.last,
     )
     return GatewayService(
         reactor,

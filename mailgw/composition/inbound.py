@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from typing import Any
 
 from attrs import frozen
@@ -16,7 +17,7 @@ from mailgw.mail.identifiers import new_id
 from mailgw.operation import tls
 from mailgw.operation.service import Binding, Part
 from mailgw.operation.threads import Pool
-from mailgw.reception.acceptance import Acceptance
+from mailgw.reception.acceptance import Acceptance, Observer
 from mailgw.reception.copies import Copies, TraceSettings
 from mailgw.reception.credentials import UserFile
 from mailgw.reception.guard import Guard
@@ -42,9 +43,15 @@ class Inbound:
 
 
 def make_inbound(
-    etc: Etc, judge: Judge, outbound: Outbound, reactor: Any, cpu: Pool, entropy: random.Random
+    etc: Etc,
+    judge: Judge,
+    outbound: Outbound,
+    reactor: Any,
+    cpu: Pool,
+    entropy: random.Random,
+    observers: Sequence[Observer] = (),
 ) -> Inbound:
-    """Put it together. Raises TlsError."""
+    """Put it together; `observers` are told of each verdict. Raises TlsError."""
     settings = etc.settings
     sessions = Sessions(reactor, settings.timeouts.command_under_load)
     make_id = _Ids(reactor, entropy)
@@ -55,16 +62,7 @@ def make_inbound(
         router=ReturningRouter(etc.router, outbound.srs, settings.relay.default),
         store=outbound.store,
         judge=judge,
-        acceptance=Acceptance(
-            judge,
-            outbound.store,
-            outbound.scheduler.offer,
-            _copies(settings),
-            settings.limits,
-            guard,
-            reactor,
-            make_id,
-        ),
+        acceptance=_acceptance(settings, judge, outbound, guard, reactor, make_id, observers),
         limits=settings.limits,
         timeouts=settings.timeouts,
         new_id=make_id,
@@ -98,6 +96,28 @@ def make_inbound(
             Part("users and aliases", etc.router.start, etc.router.stop),
             Part("recipients", recipients.start, recipients.stop),
         ),
+    )
+
+
+def _acceptance(
+    settings: Settings,
+    judge: Judge,
+    outbound: Outbound,
+    guard: Guard,
+    clock: IReactorTime,
+    make_id: _Ids,
+    observers: Sequence[Observer],
+) -> Acceptance:
+    return Acceptance(
+        judge,
+        outbound.store,
+        outbound.scheduler.offer,
+        _copies(settings),
+        settings.limits,
+        guard,
+        clock,
+        make_id,
+        observers,
     )
 
 

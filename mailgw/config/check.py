@@ -35,6 +35,7 @@ def check_settings(settings: Settings) -> Iterator[Finding]:
     yield from _check_limits(settings)
     yield from check_clients(settings)
     yield from _check_dns(settings)
+    yield from _check_reports(settings)
 
 
 def check_bounds(section: Any, prefix: str = "") -> Iterator[Finding]:
@@ -216,6 +217,21 @@ def _check_dns(settings: Settings) -> Iterator[Finding]:
                 endpoints.parse_address(text, 53)
             except ValueError:
                 yield f"dns.{key}[{number}]", f'"{text}" is not ADDRESS or ADDRESS:PORT'
+
+
+def _check_reports(settings: Settings) -> Iterator[Finding]:
+    for key in ("sender", "inbox"):
+        text = getattr(settings.dmarc_reports, key)
+        try:
+            mailbox = Mailbox.parse(text) if text else None
+        except AddressError as error:
+            yield f"dmarc_reports.{key}", f'"{text}" is not an address: {error}'
+            continue
+        if mailbox is not None and not mailbox.is_ascii:
+            yield f"dmarc_reports.{key}", f'"{text}" is not ASCII: many could not answer it'
+    for number, name in enumerate(settings.dmarc_reports.skip):
+        if not _is_domain_name(name):
+            yield f"dmarc_reports.skip[{number}]", f'"{name}" is not a domain name'
 
 
 def _is_domain_name(text: str) -> bool:

@@ -56,8 +56,19 @@ def is_record(text: bytes) -> bool:
 
 def find_record(texts: Iterable[object]) -> Record | None:
     """Take the TXT records of a name. None when none of them is a DMARC record, or several are (RFC 9989 4.10)."""
-    found = [text for text in texts if isinstance(text, bytes) and is_record(text)]
+    found = _records(texts)
     return parse_record(found[0]) if len(found) == 1 else None
+
+
+def find_permission(texts: Iterable[object]) -> tuple[str, ...] | None:
+    """Take the TXT records with which a destination agrees to reports about a domain (RFC 9990 "Verifying External
+    Destinations"). Give the URIs that it wants in place of its own, mostly none; None when it does not agree."""
+    found = [parse_record(text) for text in _records(texts)]
+    return tuple(uri for record in found for uri in record.rua) if found else None
+
+
+def _records(texts: Iterable[object]) -> list[bytes]:
+    return [text for text in texts if isinstance(text, bytes) and is_record(text)]
 
 
 def parse_record(text: bytes) -> Record:

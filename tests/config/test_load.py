@@ -184,6 +184,27 @@ windw = 3
         self.settings(f"{BASE}[dns]\nservers = ['127.0.0.1:5353', '::1', '[::1]:53', '192.0.2.1']\n")
 
 
+class ReportTests(ConfigurationTest):
+    def test_addresses_and_domains(self) -> None:
+        errors = self.errors(
+            f'{BASE}\n[dmarc_reports]\nsender = "dmarc"\ninbox = "bücher@example.org"\n'
+            'skip = ["a b"]\nmax_reports = 0\n'
+        )
+        self.assertEqual(
+            set(errors),
+            {
+                "dmarc_reports.sender",
+                "dmarc_reports.inbox",
+                "dmarc_reports.skip[0]",
+                "dmarc_reports.max_reports",
+            },
+        )
+
+    def test_what_is_right(self) -> None:
+        text = '[dmarc_reports]\nsender = "dmarc@example.org"\ninbox = "r@example.org"\nskip = ["example.org"]\n'
+        self.assertEqual(self.settings(BASE + text).dmarc_reports.skip, ("example.org",))
+
+
 class FilterFileTests(ConfigurationTest):
     def test_empty(self) -> None:
         self.assertEqual(load_filter_file(self.write("filters.toml", "")), FilterFile())

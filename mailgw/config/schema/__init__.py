@@ -17,6 +17,7 @@ from mailgw.config.schema.filtering import (
 )
 from mailgw.config.schema.operation import Dns, Log
 from mailgw.config.schema.reception import DEFAULT_RATES, Extension, Limits, Listener, Rate, Timeouts, Tls, Trace
+from mailgw.config.schema.reports import DmarcReports
 from mailgw.config.schema.routing import Domain, Maildir, Routing
 from mailgw.config.schema.settings import Settings
 from mailgw.config.schema.signing import Signing
@@ -26,6 +27,7 @@ __all__ = [
     "DEFAULT_RATES",
     "Combination",
     "Dmarc",
+    "DmarcReports",
     "Dns",
     "Domain",
     "Extension",

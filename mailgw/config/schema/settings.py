@@ -9,6 +9,7 @@ from attrs import field, frozen
 from mailgw.config.schema.delivery import Forwarding, Quarantine, Queue, Relay, Reports, Route
 from mailgw.config.schema.operation import Dns, Log
 from mailgw.config.schema.reception import Limits, Listener, Rate, Timeouts, Tls, Trace
+from mailgw.config.schema.reports import DmarcReports
 from mailgw.config.schema.routing import Domain, Maildir, Routing
 from mailgw.config.schema.setting import setting
 from mailgw.config.schema.signing import Signing
@@ -45,4 +46,5 @@ class Settings:
     timeouts: Timeouts = field(factory=Timeouts)
     dns: Dns = field(factory=Dns)
     trace: Trace = field(factory=Trace)
+    dmarc_reports: DmarcReports = field(factory=DmarcReports)
     log: Log = field(factory=Log)

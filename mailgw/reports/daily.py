@@ -1,0 +1,192 @@
+"""The daily reports: when a day (UTC) is over, a report on it goes to everyone who is due one, once."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, ClassVar, Protocol
+
+from attrs import frozen
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+
+from mailgw.mail.reply import TemporaryFailure
+from mailgw.reports import issued
+from mailgw.reports.outbox import Outbox, ReportMail
+from mailgw.reports.tables import DAY
+from mailgw.state.database import Database
+
+# How often it is looked whether something is due: what failed for now is tried again then.
+_PERIOD = 300.0
+# After the start: everything else comes first.
+_FIRST = 10.0
+# Reports on a day go out from here to there after its end, so that not everybody's reports arrive at midnight.
+_EARLIEST = 600.0
+_SPREAD = 7200.0
+# Days that are caught up with after a stop. What is older is of no use to anybody.
+_DAYS = 3
+# How long what was done is remembered.
+_REMEMBERED = 60
+
+
+@frozen
+class Nobody:
+    """There is no report to send, and there will be none; `reason` is for people."""
+
+    reason: str
+
+
+class ReportSource(Protocol):
+    """A kind of report: about whom, and what. All methods raise TemporaryFailure where it may work later."""
+
+    @property
+    def name(self) -> str:
+        """Tells its reports from those of other sources, for ever."""
+        ...
+
+    async def subjects(self, day: int) -> Sequence[str]:
+        """Name those for whom there may be a report on a day, in a fixed order."""
+        ...
+
+    async def compose(self, day: int, subject: str) -> ReportMail | Nobody:
+        """Write the report. The same again gives the same report, with the same identifiers."""
+        ...
+
+    async def forget(self, before: int) -> None:
+        """Drop what was kept of the days before `before`."""
+        ...
+
+
+class DailyReports:
+    """The service. Several of them, each in its process, may share one database: a report goes out once.
+
+    `max_reports` is for a source and a day.
+    """
+
+    log: ClassVar[Logger] = Logger()
+
+    def __init__(
+        self,
+        database: Database,
+        sources: Sequence[ReportSource],
+        outbox: Outbox,
+        clock: Any,
+        entropy: random.Random,
+        max_reports: int,
+    ) -> None:
+        self._database = database
+        self._sources = sources
+        self._outbox = outbox
+        self._clock = clock
+        self._delay = _EARLIEST + entropy.random() * _SPREAD
+        self._max_reports = max_reports
+        self._call: IDelayedCall | None = None
+        self._running: Deferred[None] | None = None
+        self._composing: Deferred[ReportMail | Nobody] | None = None
+        self._stopping = False
+        self._told: set[tuple[str, int, str]] = set()
+
+    def start(self) -> None:
+        self._call = self._clock.callLater(_FIRST, self._tick)
+
+    async def stop(self) -> None:
+        """Begin nothing new, give up what is being written, and see to the end what is on its way into the queue."""
+        self._stopping = True
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+        if self._composing is not None:
+            self._composing.cancel()
+        if self._running is not None:
+            await self._running
+
+    def _tick(self) -> None:
+        self._call = None
+        running = Deferred.fromCoroutine(self.run())
+        self._running = running
+        running.addErrback(lambda failure: self.log.failure("the reports failed", failure, event="reports_failed"))
+        running.addBoth(self._ended)
+        if running.called:
+            self._running = None
+
+    def _ended(self, _: object) -> None:
+        self._running = None
+        if not self._stopping:
+            self._call = self._clock.callLater(_PERIOD, self._tick)
+
+    async def run(self) -> None:
+        """Send what is due now."""
+        now = self._clock.seconds()
+        today = int(now) // DAY
+        # Of yesterday only when its time has come; of the days before, at once.
+        last = today - 1 if now - today * DAY >= self._delay else today - 2
+        for source in self._sources:
+            try:
+                for day in range(today - _DAYS, last + 1):
+                    await self._send(source, day)
+                await source.forget(today - _DAYS)
+            except TemporaryFailure as failure:
+                self._tell(source.name, 0, "", f"what was seen cannot be read: {failure.cause}")
+        await self._database.write(partial(issued.forget, before=today - _REMEMBERED))
+        self._told = {key for key in self._told if key[1] >= today - _DAYS}
+
+    async def _send(self, source: ReportSource, day: int) -> None:
+        subjects = await source.subjects(day)
+        find = partial(issued.unsettled, source=source.name, day=day, subjects=subjects, now=self._clock.seconds())
+        waiting, sent = await self._database.read(find)
+        for subject in waiting:
+            if self._stopping:
+                return
+            if sent >= self._max_reports:
+                self._tell(source.name, day, "", f"{sent} reports are sent, and no more: max_reports")
+                return
+            sent += await self._send_one(source, day, subject)
+
+    async def _send_one(self, source: ReportSource, day: int, subject: str) -> bool:
+        """Send one report, unless another worker has it. Tell whether it went."""
+        key = issued.Key(source.name, day, subject)
+        if not await self._database.write(partial(issued.claim, key=key, now=self._clock.seconds())):
+            return False
+        state: issued.State
+        try:
+            mail = await self._compose(source, day, subject)
+            if isinstance(mail, Nobody):
+                state, detail = "nobody", mail.reason
+            elif await self._outbox.send(mail):
+                state, detail = "sent", mail.detail
+            else:
+                state, detail = "nobody", "no address of it can be delivered to"
+        except TemporaryFailure as failure:
+            self._tell(source.name, day, subject, f"not now: {failure.cause}")
+            await self._database.write(partial(issued.release, key=key))
+            return False
+        except CancelledError:  # by `stop`
+            await self._database.write(partial(issued.release, key=key))
+            return False
+        except Exception as error:
+            self.log.failure("no report on {subject}", event="report_failed", subject=subject, source=source.name)
+            state, detail = "failed", repr(error)[:200]
+        now = self._clock.seconds()
+        await self._database.write(partial(issued.settle, key=key, state=state, now=now, detail=detail))
+        return state == "sent"
+
+    async def _compose(self, source: ReportSource, day: int, subject: str) -> ReportMail | Nobody:
+        self._composing = Deferred.fromCoroutine(source.compose(day, subject))
+        try:
+            return await self._composing
+        finally:
+            self._composing = None
+
+    def _tell(self, source: str, day: int, subject: str, reason: str) -> None:
+        """Log it, once: it is tried again every few minutes."""
+        if (source, day, subject) not in self._told:
+            self._told.add((source, day, subject))
+            self.log.warn(
+                "{source} report on {subject}: {reason}",
+                event="report_delayed",
+                source=source,
+                subject=subject,
+                reason=reason,
+            )

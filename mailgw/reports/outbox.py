@@ -1,0 +1,92 @@
+"""Puts a report into the queue, as ordinary mail to the outside."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from typing import ClassVar
+
+from attrs import evolve, frozen
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from mailgw.mail.address import Mailbox
+from mailgw.mail.envelope import Envelope, Recipient
+from mailgw.mail.identifiers import new_id
+from mailgw.mail.message import Message
+from mailgw.queue.item import Delivery, QueuedMessage
+from mailgw.queue.store import Entry
+from mailgw.routing.interface import Routed, Router
+
+# Nobody shall be told that a report could not be delivered (RFC 3461 4.1): its destination is somebody else's wish.
+_SILENT = frozenset({"NEVER"})
+
+
+@frozen
+class ReportMail:
+    """A report as mail, ready to go. Its sender is the reverse-path too, so that SPF can align it."""
+
+    sender: Mailbox
+    recipients: Sequence[Mailbox]
+    content: bytes
+    detail: str
+    """What it is, for people."""
+
+
+class Outbox:
+    """`put` makes an entry durable, `offer` hands it to the scheduler, `lifetime` is in seconds."""
+
+    log: ClassVar[Logger] = Logger()
+
+    def __init__(
+        self,
+        put: Callable[[Entry], Awaitable[None]],
+        offer: Callable[[Entry], None],
+        router: Router,
+        clock: IReactorTime,
+        entropy: random.Random,
+        lifetime: float,
+    ) -> None:
+        self._put = put
+        self._offer = offer
+        self._router = router
+        self._clock = clock
+        self._entropy = entropy
+        self._lifetime = lifetime
+
+    async def send(self, mail: ReportMail) -> str:
+        """Give its id in the queue; empty when nobody is there to take it. Raises TemporaryFailure."""
+        now = self._clock.seconds()
+        message_id = new_id(now, self._entropy.randbytes(5))
+        recipients = tuple(Recipient(mailbox, notify=_SILENT) for mailbox in mail.recipients)
+        deliveries: list[Delivery] = []
+        for recipient in recipients:
+            routed = self._router.resolve(recipient.forward_path)
+            for target in routed.targets if isinstance(routed, Routed) else ():
+                destination = target.destination
+                if destination.agent == "maildir":
+                    destination = evolve(destination, folder="inbox")
+                towards = evolve(recipient, forward_path=target.mailbox)
+                deliveries.append(
+                    Delivery(message_id, len(deliveries), towards, destination, now, now + self._lifetime)
+                )
+        if not deliveries:
+            return ""
+        queued = QueuedMessage(
+            id=message_id,
+            envelope=Envelope(mail.sender, recipients, body="7BIT"),
+            message=Message.from_bytes(mail.content),
+            received=now,
+            origin="report",
+        )
+        entry = Entry(queued, tuple(deliveries))
+        await self._put(entry)
+        self.log.info(
+            "report {transaction} goes to {recipients}: {detail}",
+            event="report_sent",
+            transaction=message_id,
+            recipients=[str(mailbox) for mailbox in mail.recipients],
+            detail=mail.detail,
+        )
+        self._offer(entry)
+        return message_id
