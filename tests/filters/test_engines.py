@@ -158,8 +158,11 @@ class RspamdTests(EngineFilterTestCase):
         return [e.strength for e in self.transaction.evidence]
 
     def test_what_is_sent(self) -> None:
-        self.run_filter(self.make())
-        head, _, body = self.reactor.accept().received.partition(b"\r\n\r\n")
+        running = self.run_filter(self.make())
+        peer = self.reactor.accept()
+        head, _, body = peer.received.partition(b"\r\n\r\n")
+        peer.close()
+        self.successResultOf(running)
         self.assertTrue(head.startswith(b"POST /checkv2 HTTP/1.1\r\n"))
         self.assertEqual(body, GOOD)
 
@@ -199,13 +202,15 @@ class SpamassassinTests(EngineFilterTestCase):
     name = "spamassassin"
 
     def test_what_is_sent_and_that_it_ends(self) -> None:
-        self.run_filter(self.make(user="ann"))
+        running = self.run_filter(self.make(user="ann"))
         peer = self.reactor.accept()
         head, _, body = peer.received.partition(b"\r\n\r\n")
         self.assertEqual(head, b"REPORT SPAMC/1.5\r\nUser: ann\r\nContent-length: %d" % len(body))
         self.assertTrue(body.endswith(b"\r\n" + GOOD))
         self.assertTrue(body.startswith(b"Return-Path: <ann@example.net>\r\nReceived: from mail.example.net ("))
         self.assertTrue(peer.transport.half_closed)
+        peer.close()
+        self.successResultOf(running)
 
     def test_a_score_is_evidence_with_its_strongest_rules(self) -> None:
         found = self.answered(REPORT)
