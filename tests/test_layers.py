@@ -28,6 +28,7 @@ ALLOWED = {
     "verdict": {"mail", "config", "filters", "senderauth", "state"},
     # Beside the mail's way: told of verdicts by reception, and what it writes goes into the queue.
     "reports": {"mail", "config", "dns", "senderauth", "filters", "routing", "queue", "operation", "state"},
+    "history": {"mail", "config", "verdict", "queue", "state"},
     "operation": {"mail", "config"},
     "reception": {"mail", "smtp", "senderauth", "verdict", "routing", "queue", "config", "operation"},
     "delivery": {"mail", "smtp", "senderauth", "queue", "dns", "routing", "config", "operation", "state"},

@@ -13,12 +13,15 @@ from attrs import frozen
 from mailgw.commands.configuration import config_option, config_path
 from mailgw.commands.parameters import IpAddress
 from mailgw.commands.running import run_in_reactor
+from mailgw.commands.trace import open_history
 from mailgw.mail.address import AddressError, Mailbox
 from mailgw.mail.envelope import Envelope, Recipient
 from mailgw.mail.identifiers import new_id
 from mailgw.mail.message import Message
 from mailgw.mail.transaction import Client, Transaction
 
+# mail.identifiers.new_id
+_ID = re.compile(r"[0-9A-HJKMNP-TV-Z]{16}")
 _LONE_NEWLINE = re.compile(rb"\r\n|\r|\n")
 
 
@@ -49,7 +52,7 @@ class _Address(click.ParamType[Mailbox | None]):
 
 @click.command()
 @config_option
-@click.argument("file", type=click.File("rb"))
+@click.argument("source", metavar="FILE|ID")
 @click.option("--client-ip", type=IpAddress(), default="127.0.0.1", show_default=True, help="The client's IP address.")
 @click.option("--helo", default="localhost", show_default=True, help="What it says in EHLO.")
 @click.option("--mail-from", type=_Address(), default="<>", show_default=True, help="The reverse-path.")
@@ -57,7 +60,7 @@ class _Address(click.ParamType[Mailbox | None]):
 @click.option("--user", default="", help="Judge it as mail that this authenticated user submits.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def explain(
-    file: Any,
+    source: str,
     client_ip: str,
     helo: str,
     mail_from: Mailbox | None,
@@ -65,15 +68,41 @@ def explain(
     user: str,
     as_json: bool,
 ) -> None:
-    """Judge the message in FILE (`-`: standard input) with the configuration, and show each line of the verdict.
+    """Show each line of a verdict: of a message that was here, by its ID, as it was judged then; or of the message in
+    FILE (`-`: standard input), judged now with the configuration.
 
-    Nothing is delivered. DNS is asked as the gateway would ask it.
+    Nothing is delivered. For a file DNS is asked as the gateway would ask it.
     """
-    content = _LONE_NEWLINE.sub(b"\r\n", file.read())
+    if _ID.fullmatch(source.upper()) and not os.path.exists(source):
+        click.echo(_from_history(source.upper(), as_json), nl=False)
+        return
+    try:
+        with click.open_file(source, "rb") as file:
+            content = _LONE_NEWLINE.sub(b"\r\n", file.read())
+    except OSError as error:
+        raise click.ClickException(f"cannot read {source}: {error.strerror}") from None
     question = Question(content, client_ip, helo, mail_from, tuple(filter(None, rcpt)), user)
     answers: list[str] = []
     run_in_reactor(lambda reactor: _answer(reactor, question, as_json, answers))
     click.echo("".join(answers), nl=False)
+
+
+def _from_history(message_id: str, as_json: bool) -> str:
+    from mailgw.verdict import explain as explanation
+
+    with open_history() as history:
+        row = history.message(message_id)
+        facts = None if row is None else history.facts(row.id)
+    if row is None:
+        raise click.ClickException(f"{message_id} is not in the history: it is older, or was never here")
+    if facts is None or not facts.verdicts:
+        raise click.ClickException(f"{message_id} had no verdict: {row.reply or 'it is a report of ours'}")
+    outbound = bool(facts.client.identity)
+    explained = [explanation.explain(kept.verdict, kept.policy, outbound=outbound) for kept in facts.verdicts]
+    names = [[facts.recipients[number] for number in kept.recipients] for kept in facts.verdicts]
+    if as_json:
+        return explanation.to_json(explained, names, facts.auth) + "\n"
+    return explanation.to_text(explained, names, facts.auth)
 
 
 async def _answer(reactor: Any, question: Question, as_json: bool, answers: list[str]) -> None:

@@ -12,6 +12,7 @@ from mailgw.commands.explain import explain
 from mailgw.commands.queue import queue
 from mailgw.commands.reports import reports
 from mailgw.commands.send import send
+from mailgw.commands.trace import trace
 from mailgw.commands.user import user
 from mailgw.operation.release import release
 
@@ -26,7 +27,7 @@ def main() -> None:
     """
 
 
-for command in (check, config, doctor, explain, queue, reports, send, user):
+for command in (check, config, doctor, explain, queue, reports, send, trace, user):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from typing import Any, TextIO
 
 from mailgw.composition import judging
 from mailgw.composition.etc import load
+from mailgw.composition.history import make_history
 from mailgw.composition.inbound import make_inbound
 from mailgw.composition.outbound import make_outbound
 from mailgw.composition.reporting import make_reporting
@@ -36,14 +37,16 @@ def build(path: str | os.PathLike[str], reactor: Any, entropy: random.Random, st
     settings = etc.settings
     resolver = judging.make_resolver(etc, reactor, entropy)
     judge = judging.make_judge(etc, resolver, reactor, cpu)
-    outbound = make_outbound(etc, resolver, reactor, disk, entropy)
+    history = make_history(settings, reactor)
+    outbound = make_outbound(etc, resolver, reactor, disk, entropy, history.recorder)
     reporting = make_reporting(etc, resolver, outbound, reactor, cpu, entropy)
-    inbound = make_inbound(etc, judge, outbound, reactor, cpu, entropy, reporting.observers)
+    inbound = make_inbound(etc, judge, outbound, reactor, cpu, entropy, reporting.observers, history.recorder)
     parts = (
         Part("descriptors", Descriptors.of(settings).start, nothing),
         Part("threads", cpu.start, cpu.stop),
         Part("disk threads", disk.start, disk.stop),
         Part("resolver", nothing, resolver.stop),
+        *history.parts,
         *reporting.first,
         *inbound.parts,
         *outbound.parts,

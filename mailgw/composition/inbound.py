@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from attrs import frozen
@@ -17,7 +17,7 @@ from mailgw.mail.identifiers import new_id
 from mailgw.operation import tls
 from mailgw.operation.service import Binding, Part
 from mailgw.operation.threads import Pool
-from mailgw.reception.acceptance import Acceptance, Observer
+from mailgw.reception.acceptance import Acceptance, Observer, Recorder
 from mailgw.reception.copies import Copies, TraceSettings
 from mailgw.reception.credentials import UserFile
 from mailgw.reception.guard import Guard
@@ -50,6 +50,7 @@ def make_inbound(
     cpu: Pool,
     entropy: random.Random,
     observers: Sequence[Observer] = (),
+    recorder: Recorder | None = None,
 ) -> Inbound:
     """Put it together; `observers` are told of each verdict. Raises TlsError."""
     settings = etc.settings
@@ -58,18 +59,7 @@ def make_inbound(
     guard = Guard(
         settings.limits, Rates(settings.rates), Networks(settings.own_networks), MemoryHistory(reactor), reactor
     )
-    intake = IntakeSettings(
-        router=ReturningRouter(etc.router, outbound.srs, settings.relay.default),
-        store=outbound.store,
-        judge=judge,
-        acceptance=_acceptance(settings, judge, outbound, guard, reactor, make_id, observers),
-        limits=settings.limits,
-        timeouts=settings.timeouts,
-        new_id=make_id,
-        postmaster_domain=next(iter(settings.domains), settings.hostname),
-        verifier=outbound.verifier,
-        guard=guard,
-    )
+    intake = _intake(etc, judge, outbound, reactor, guard, make_id, observers, recorder)
     authenticator = UserFile(settings.routing.users_file, cpu, reactor)
     options = tls.server_options(settings.tls)
 
@@ -99,25 +89,39 @@ def make_inbound(
     )
 
 
-def _acceptance(
-    settings: Settings,
+def _intake(
+    etc: Etc,
     judge: Judge,
     outbound: Outbound,
+    reactor: Any,
     guard: Guard,
-    clock: IReactorTime,
-    make_id: _Ids,
+    make_id: Callable[[], str],
     observers: Sequence[Observer],
-) -> Acceptance:
-    return Acceptance(
-        judge,
-        outbound.store,
-        outbound.scheduler.offer,
-        _copies(settings),
-        settings.limits,
-        guard,
-        clock,
-        make_id,
-        observers,
+    recorder: Recorder | None,
+) -> IntakeSettings:
+    settings = etc.settings
+    return IntakeSettings(
+        router=ReturningRouter(etc.router, outbound.srs, settings.relay.default),
+        store=outbound.store,
+        judge=judge,
+        acceptance=Acceptance(
+            judge,
+            outbound.store,
+            outbound.scheduler.offer,
+            _copies(settings),
+            settings.limits,
+            guard,
+            reactor,
+            make_id,
+            observers,
+            recorder,
+        ),
+        limits=settings.limits,
+        timeouts=settings.timeouts,
+        new_id=make_id,
+        postmaster_domain=next(iter(settings.domains), settings.hostname),
+        verifier=outbound.verifier,
+        guard=guard,
     )
 
 

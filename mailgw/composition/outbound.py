@@ -23,7 +23,7 @@ from mailgw.mail.address import Mailbox, ascii_domain
 from mailgw.operation.service import Part, nothing
 from mailgw.operation.threads import Pool
 from mailgw.queue import quarantine
-from mailgw.queue.agent import DeliveryAgent
+from mailgw.queue.agent import DeliveryAgent, FateObserver
 from mailgw.queue.scheduler import Scheduler
 from mailgw.queue.sqlite import SqliteStore
 from mailgw.routing.interface import RecipientVerifier
@@ -42,8 +42,15 @@ class Outbound:
     parts: tuple[Part, ...]
 
 
-def make_outbound(etc: Etc, resolver: Resolver, reactor: Any, disk: Pool, entropy: random.Random) -> Outbound:
-    """Put it together. `disk` are threads that may wait for files."""
+def make_outbound(
+    etc: Etc,
+    resolver: Resolver,
+    reactor: Any,
+    disk: Pool,
+    entropy: random.Random,
+    observer: FateObserver | None = None,
+) -> Outbound:
+    """Put it together. `disk` are threads that may wait for files; `observer` is told what becomes of mail."""
     settings = etc.settings
     ours = next(iter(settings.domains), settings.hostname)
     srs = Srs(ascii_domain(settings.forwarding.srs_domain or ours), reactor.seconds)
@@ -75,7 +82,7 @@ def make_outbound(etc: Etc, resolver: Resolver, reactor: Any, disk: Pool, entrop
         "alias": AliasAgent(),
         quarantine.AGENT: quarantine.QuarantineAgent(),
     }
-    scheduler = Scheduler(store, agents, reporter, reactor, entropy, settings.queue, settings.reports.delay)
+    scheduler = Scheduler(store, agents, reporter, reactor, entropy, settings.queue, settings.reports.delay, observer)
     parts = (
         Part("return paths", lambda: _load_srs(srs, settings), nothing),
         Part("queue", store.open, store.close),

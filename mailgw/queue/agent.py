@@ -33,6 +33,20 @@ class DeliveryAgent(Protocol):
         ...
 
 
+class FateObserver(Protocol):
+    """Is told what becomes of messages, as the log is. Must not block or raise."""
+
+    def fate(
+        self, message: QueuedMessage, delivery: Delivery, event: str, *, remote: str = "", detail: str = ""
+    ) -> None:
+        """`event` is that of the log: delivered, delayed, failed, discarded."""
+        ...
+
+    def report(self, message: QueuedMessage, entry: Entry) -> None:
+        """A report about the message is put."""
+        ...
+
+
 class Reporter(Protocol):
     def report(self, message: QueuedMessage, results: Sequence[tuple[Delivery, Reportable]]) -> Sequence[Entry]:
         """Make the RFC 3464 reports about these recipients, ready to be put; none where nobody may be told.

@@ -10,7 +10,7 @@ from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from mailgw.queue.agent import DeliveryAgent, Reporter
+from mailgw.queue.agent import DeliveryAgent, FateObserver, Reporter
 from mailgw.queue.item import Delayed, Delivered, Delivery, Discarded, Failed, Outcome, QueuedMessage, Reportable
 from mailgw.queue.retry import RetryPolicy, words
 from mailgw.queue.site import Job, Site
@@ -38,11 +38,13 @@ class Attempts:
         reporter: Reporter,
         retry: RetryPolicy,
         clock: IReactorTime,
+        observer: FateObserver | None = None,
     ) -> None:
         self._agents = agents
         self._reporter = reporter
         self._retry = retry
         self._clock = clock
+        self._observer = observer
 
     async def make(self, site: Site, job: Job, message: QueuedMessage, stopping: Callable[[], bool]) -> Attempted:
         """Let the agent deliver. Raises CancelledError when the scheduler stops, nothing else."""
@@ -98,7 +100,7 @@ class Attempts:
         if not reported:
             return settlements, ()
         try:
-            return settlements, self._reporter.report(message, reported)
+            reports = self._reporter.report(message, reported)
         except Exception:
             # The sender must hear of failures: so they stay, and are tried again when the report may work. What was
             # delivered is not: it would come twice.
@@ -114,6 +116,14 @@ class Attempts:
                 if isinstance(outcome, Failed)
             }
             return [kept.get(settlement.id, settlement) for settlement in settlements], ()
+        if self._observer is not None:
+            for report in reports:
+                self._observer.report(message, report)
+        return settlements, reports
+
+    def _tell(self, event: str, message: QueuedMessage, delivery: Delivery, remote: str, detail: str) -> None:
+        if self._observer is not None:
+            self._observer.fate(message, delivery, event, remote=remote, detail=detail)
 
     def _part(
         self, site: Site, job: Job, message: QueuedMessage
@@ -143,6 +153,7 @@ class Attempts:
         return Settlement(delivery.id, evolve(delivery, due=due, attempts=delivery.attempts + 1, last=words(outcome)))
 
     def _log_delayed(self, message: QueuedMessage, delivery: Delivery) -> None:
+        self._tell("delayed", message, delivery, "", delivery.last)
         self.log.info(
             "{transaction} to {recipient} waits until {due:.0f}: {reason}",
             event="delayed",
@@ -154,6 +165,7 @@ class Attempts:
 
     def _log_settled(self, message: QueuedMessage, delivery: Delivery, outcome: Outcome) -> None:
         if isinstance(outcome, Delivered):
+            self._tell("delivered", message, delivery, outcome.remote, outcome.detail)
             self.log.info(
                 "delivered {transaction} to {recipient}: {detail}",
                 event="delivered",
@@ -163,6 +175,7 @@ class Attempts:
                 **_facts(message, delivery),
             )
         elif isinstance(outcome, Discarded):
+            self._tell("discarded", message, delivery, "", outcome.detail)
             self.log.info(
                 "{transaction} to {recipient} is thrown away: {reason}",
                 event="discarded",
@@ -170,6 +183,7 @@ class Attempts:
                 **_facts(message, delivery),
             )
         else:
+            self._tell("failed", message, delivery, outcome.remote, words(outcome))
             self.log.warn(
                 "{transaction} to {recipient} failed: {reason}",
                 event="failed",

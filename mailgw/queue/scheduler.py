@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 
 from mailgw.config.schema import Queue
 from mailgw.mail.reply import TemporaryFailure
-from mailgw.queue.agent import DeliveryAgent, Reporter
+from mailgw.queue.agent import DeliveryAgent, FateObserver, Reporter
 from mailgw.queue.attempt import Attempted, Attempts
 from mailgw.queue.backlog import Backlog
 from mailgw.queue.item import Delayed, Delivery, QueuedMessage
@@ -47,6 +47,7 @@ class Scheduler:
         random: Random,
         settings: Queue,
         delay_reports: Sequence[float] = (),
+        observer: FateObserver | None = None,
     ) -> None:
         """`agents` are keyed by `Destination.agent`. The store is to be open before `start`."""
         self._store = store
@@ -54,7 +55,7 @@ class Scheduler:
         self._clock: Any = clock
         self._concurrency = settings.concurrency
         self._retry = RetryPolicy(settings, random, delay_reports)
-        self._attempts = Attempts(agents, reporter, self._retry, clock)
+        self._attempts = Attempts(agents, reporter, self._retry, clock, observer)
         self._window = Window(settings.window)
         self._sites = Sites(agents, settings.site_concurrency, self._found)
         self._backlog = Backlog(store, self._window, self._sites, clock, self._take)

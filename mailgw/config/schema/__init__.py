@@ -15,7 +15,7 @@ from mailgw.config.schema.filtering import (
     RuleAction,
     Thresholds,
 )
-from mailgw.config.schema.operation import Dns, Log
+from mailgw.config.schema.operation import Dns, History, Log
 from mailgw.config.schema.reception import DEFAULT_RATES, Extension, Limits, Listener, Rate, Timeouts, Tls, Trace
 from mailgw.config.schema.reports import DmarcReports
 from mailgw.config.schema.routing import Domain, Maildir, Routing
@@ -33,6 +33,7 @@ __all__ = [
     "Extension",
     "FilterFile",
     "Forwarding",
+    "History",
     "Limits",
     "Listener",
     "Log",

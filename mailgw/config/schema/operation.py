@@ -24,6 +24,16 @@ class Dns:
 
 
 @frozen
+class History:
+    """What was decided about each message, by which evidence, and what became of it: for `mailgw trace`, `explain ID`
+    and `replay`. It holds addresses and subjects, no content."""
+
+    enabled: bool = setting("Whether it is kept.", True)
+    lifetime: float = setting("Time after which a message is forgotten.", 2592000.0)
+    size: int = setting("Octets that all may take; the oldest goes first.", 2 * 1024 * 1024 * 1024)
+
+
+@frozen
 class Log:
     """One line an event."""
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from attrs import field, frozen
 
 from mailgw.config.schema.delivery import Forwarding, Quarantine, Queue, Relay, Reports, Route
-from mailgw.config.schema.operation import Dns, Log
+from mailgw.config.schema.operation import Dns, History, Log
 from mailgw.config.schema.reception import Limits, Listener, Rate, Timeouts, Tls, Trace
 from mailgw.config.schema.reports import DmarcReports
 from mailgw.config.schema.routing import Domain, Maildir, Routing
@@ -47,4 +47,5 @@ class Settings:
     dns: Dns = field(factory=Dns)
     trace: Trace = field(factory=Trace)
     dmarc_reports: DmarcReports = field(factory=DmarcReports)
+    history: History = field(factory=History)
     log: Log = field(factory=Log)
