@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import TypeVar
 
 from mailgw.reports.aggregate import AggregateReport, DkimSeen, Published, Reason, Record, SpfSeen
@@ -26,7 +25,7 @@ _OLD = {"forwarded": "trusted_forwarder", "hardfail": "fail", "unknown": "permer
 T = TypeVar("T")
 
 
-def read_aggregate(chunks: Iterable[bytes]) -> AggregateReport:
+def read_aggregate(data: bytes) -> AggregateReport:
     """Read the XML. Raises XmlRefused where it is none, or not such a report.
 
     What is missing is empty; a word that the schema does not know is empty too, or `other` for a reason. Extensions are
@@ -42,7 +41,7 @@ def read_aggregate(chunks: Iterable[bytes]) -> AggregateReport:
         records.append(_record(element))
         return True
 
-    root = parse_xml(chunks, taken)
+    root = parse_xml(data, taken)
     if root.name != "feedback":
         raise XmlRefused(f"it is no DMARC report: its root is {root.name[:40]!r}")
     metadata, policy = root.child("report_metadata"), root.child("policy_published")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import BinaryIO, ClassVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
@@ -53,6 +53,8 @@ class ReportInbox:
         self._forgot = 0.0
         self._clock = clock
         self._waiting = 0
+        # One at a time: a hostile one takes seconds of a thread, and memory.
+        self._lock = DeferredLock()
 
     def __call__(self, transaction: Transaction, verdict: Verdict) -> None:
         message = transaction.message
@@ -71,8 +73,12 @@ class ReportInbox:
 
     async def _read(self, transaction: str, file: BinaryIO) -> None:
         try:
-            with file:
+            await self._lock.acquire()
+            try:
                 reports = await self._threads.run(_read_all, file)
+            finally:
+                file.close()
+                self._lock.release()
             now = self._clock.seconds()
             if await self._database.read(partial(received.number_stored, since=now - DAY)) >= MAX_A_DAY:
                 self._log(transaction, f"{MAX_A_DAY} reports were read within a day")

@@ -13,8 +13,6 @@ from mailgw.reports.unpack import Found, UnpackError, unpack
 
 Report = AggregateReport | TlsReport | FeedbackReport
 
-_PIECE = 64 * 1024
-
 
 class ReportRefused(ValueError):
     """What looked like a report cannot be read; the text says why."""
@@ -34,7 +32,7 @@ def read_reports(data: bytes) -> Iterator[Report]:
 
 def _read(found: Found) -> Report:
     if found.kind == "xml":
-        return read_aggregate(found.data[start : start + _PIECE] for start in range(0, len(found.data), _PIECE))
+        return read_aggregate(found.data)
     if found.kind == "json":
         return read_tls_report(found.data)
     return read_arf(found.data, found.headers)

@@ -6,13 +6,15 @@ nor the number of elements.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from xml.parsers import expat
 
 from attrs import define, field
 
 MAX_DEPTH = 32
 MAX_ELEMENTS = 2_000_000
+MAX_KEPT = 50_000
+"""Elements in memory at a time: those of one child of the root, and what of the root is kept."""
 MAX_TEXT = 64 * 1024
 """Characters of one element; what is behind them is passed over."""
 
@@ -41,13 +43,13 @@ class Element:
         return self.child(name).text.strip()
 
 
-def parse_xml(chunks: Iterable[bytes], taken: Callable[[Element], bool] = lambda _: False) -> Element:
+def parse_xml(data: bytes, taken: Callable[[Element], bool] = lambda _: False) -> Element:
     """Read a document and give its root.
 
     `taken` is asked about each child of the root when that is whole: with True it is not kept, so that a document of
     many records does not stand in memory as a tree. Raises XmlRefused.
     """
-    return _Reader(taken).read(chunks)
+    return _Reader(taken).read(data)
 
 
 class _Reader:
@@ -57,6 +59,8 @@ class _Reader:
         self._texts: list[str] = []
         self._room = MAX_TEXT
         self._seen = 0
+        self._kept = 0
+        self._below = 0
         self._root: Element | None = None
         self._parser = expat.ParserCreate()
         self._parser.buffer_text = True
@@ -65,11 +69,10 @@ class _Reader:
         self._parser.EndElementHandler = self._end
         self._parser.CharacterDataHandler = self._characters
 
-    def read(self, chunks: Iterable[bytes]) -> Element:
+    def read(self, data: bytes) -> Element:
         try:
-            for chunk in chunks:
-                self._parser.Parse(chunk, False)
-            self._parser.Parse(b"", True)
+            # In one piece: expat before 2.6 would look through an endless tag again for each.
+            self._parser.Parse(data, True)
         except expat.ExpatError as error:
             raise XmlRefused(f"it is not well-formed XML: {error}") from None
         except (LookupError, ValueError) as error:  # an encoding that Python does not know, or not as one for XML
@@ -83,8 +86,11 @@ class _Reader:
 
     def _start(self, name: str, _: object) -> None:
         self._seen += 1
-        if len(self._open) >= MAX_DEPTH or self._seen > MAX_ELEMENTS:
-            raise XmlRefused(f"it has more than {MAX_ELEMENTS} elements, or is more than {MAX_DEPTH} deep")
+        self._kept += 1
+        if len(self._open) >= MAX_DEPTH or self._seen > MAX_ELEMENTS or self._kept > MAX_KEPT:
+            raise XmlRefused(f"it has more than {MAX_ELEMENTS} elements or {MAX_DEPTH} levels, or too many in one")
+        if len(self._open) == 1:
+            self._below = self._kept - 1
         self._keep_text()
         self._open.append(Element(name.rpartition(":")[2]))
 
@@ -93,7 +99,9 @@ class _Reader:
         element = self._open.pop()
         if not self._open:
             self._root = element
-        elif len(self._open) > 1 or not self._taken(element):
+        elif len(self._open) == 1 and self._taken(element):
+            self._kept = self._below
+        else:
             self._open[-1].children.append(element)
 
     def _characters(self, text: str) -> None:

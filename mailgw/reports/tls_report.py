@@ -9,6 +9,7 @@ from typing import Any
 
 from attrs import frozen
 
+MAX_VALUES = 200_000
 MAX_POLICIES = 1000
 MAX_FAILURES = 10_000
 MAX_STRINGS = 100
@@ -61,6 +62,8 @@ class TlsReport:
 
 def read_tls_report(data: bytes) -> TlsReport:
     """Read the JSON. Raises TlsReportRefused."""
+    if sum(map(data.count, (b"{", b"[", b","))) > MAX_VALUES:
+        raise TlsReportRefused(f"it has more than {MAX_VALUES} values")
     try:
         report = json.loads(data)
     except (ValueError, RecursionError) as error:

@@ -113,7 +113,7 @@ class SendTests(CommandTest):
         self.assertIn("2 domains on", self.run_command("reports", "pending").output)
 
     def test_preview(self) -> None:
-        report = read_aggregate([self.run_command("reports", "preview", "Sender.example").output.encode()])
+        report = read_aggregate(self.run_command("reports", "preview", "Sender.example").output.encode())
         self.assertEqual((report.published.domain, report.records), ("sender.example", (RECORD,)))
         output = self.run_command("reports", "preview", "sender.example", "--day", "2020-01-01", code=1).output
         self.assertIn("nothing was seen of sender.example on 2020-01-01", output)

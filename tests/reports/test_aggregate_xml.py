@@ -144,10 +144,10 @@ class XmlTests(SynchronousTestCase):
         self.assertEqual(violations(ElementTree.fromstring(to_xml(bare))), [])
 
     def test_our_reader_reads_it_back(self) -> None:
-        self.assertEqual(read_aggregate([to_xml(REPORT)]), REPORT)
+        self.assertEqual(read_aggregate(to_xml(REPORT)), REPORT)
 
     @given(st.text(max_size=50), st.text(max_size=50))
     def test_no_text_can_break_it(self, one: str, other: str) -> None:
         hostile = evolve(REPORT, org_name=one, records=(evolve(RECORD, header_from=other, envelope_from=one),))
-        read = read_aggregate([to_xml(hostile)])
+        read = read_aggregate(to_xml(hostile))
         self.assertEqual((len(read.records), read.records[0].count), (1, 1))

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import random
+import sqlite3
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -19,8 +23,9 @@ from mailgw.queue.store import Entry
 from mailgw.reports import issued
 from mailgw.reports.daily import DailyReports, Nobody
 from mailgw.reports.outbox import Outbox, ReportMail
-from mailgw.reports.tables import DAY
+from mailgw.reports.tables import DAY, MIGRATIONS
 from mailgw.routing.interface import Routed, Target, Unknown
+from mailgw.state.database import connect, transact
 from tests.reports.support import MemoryDatabase
 
 TODAY = 20_000
@@ -170,6 +175,24 @@ class ClaimTests(DailyCase):
         written.callback(None)
         self.successResultOf(stopped)
         self.assertEqual(self.states(), {(TODAY - 1, "a.example"): "sent"})
+
+
+class SharedFileTests(SynchronousTestCase):
+    def test_workers_with_connections_of_their_own_to_one_file(self) -> None:
+        path = Path(self.mktemp())
+        connections = [connect(path, MIGRATIONS) for _ in range(8)]
+        for connection in connections:
+            self.addCleanup(connection.close)
+        key = issued.Key("test", TODAY, "a.example")
+        start = threading.Barrier(len(connections))
+
+        def claim(connection: sqlite3.Connection) -> bool:
+            start.wait(10)
+            (mine,) = transact(connection, [lambda c: issued.claim(c, key, 1000.0)])
+            return bool(mine)
+
+        with ThreadPoolExecutor(len(connections)) as threads:
+            self.assertEqual(sorted(threads.map(claim, connections)), [False] * 7 + [True])
 
 
 class TroubleTests(DailyCase):

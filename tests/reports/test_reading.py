@@ -122,11 +122,19 @@ class HostileTests(SynchronousTestCase):
             self.refused(doctype.encode() + body, "document type")
 
     def test_deep_and_endless_xml(self) -> None:
-        self.refused(b"<a>" * 100_000, "deep")
+        self.refused(b"<a>" * 100_000, "levels")
+        self.refused(b"<feedback><record>" + b"<dkim/>" * 60_000, "too many in one")
+        self.refused(b"<feedback>" + b"<dkim/>" * 60_000, "too many in one")
         self.patch(safe_xml, "MAX_ELEMENTS", 100)
         self.refused(b"<feedback>" + b"<a/>" * 200, "more than 100 elements")
         self.patch(aggregate_reader, "MAX_RECORDS", 5)
         self.refused(b"<feedback>" + b"<record/>" * 10, "more than 5 records")
+
+    def test_many_records_are_read(self) -> None:
+        record = XML[XML.index(b"<record>") : XML.index(b"</record>") + 9]
+        (report,) = read_reports(XML.replace(record, record * 5000))
+        assert isinstance(report, AggregateReport)
+        self.assertEqual(len(report.records), 5001)
 
     def test_long_texts_are_cut(self) -> None:
         (report,) = read_reports(XML.replace(b"Example Organisation", b"x" * 1_000_000))
@@ -140,6 +148,7 @@ class HostileTests(SynchronousTestCase):
         self.refused(b"<feedback/>", "names no domain")
         self.refused(b'{"policies": []}', "no TLS report")
         self.refused(b"{" * 100_000, "no JSON")
+        self.refused(b'{"policies":[' + b"{}," * 200_000 + b"{}]}", "more than 200000 values")
         self.refused(b'{"a":' + b"[" * 100_000, "no JSON")
 
     def test_nonsense_in_a_report_is_nothing(self) -> None:
