@@ -219,8 +219,11 @@ def _empty() -> sqlite3.Connection:
 def _opened(open_it: Callable[[], sqlite3.Connection]) -> Iterator[sqlite3.Connection]:
     try:
         connection = open_it()
-    except (StateUnusable, sqlite3.Error, OSError) as error:
+    except StateUnusable as error:
         raise click.ClickException(str(error)) from None
+    except (sqlite3.Error, OSError) as error:
+        where = database_path(read_settings().state_directory)
+        raise click.ClickException(f"cannot open {where} (state_directory): {error}") from None
     try:
         yield connection
     except sqlite3.Error as error:

@@ -61,6 +61,11 @@ class ReadTests(CommandTest):
         self.assertIn("bad.gz: the gzip data", output)
         self.assertIn("1 reports read", output)
 
+    def test_a_state_that_cannot_be_made_is_named(self) -> None:
+        one = self.file("one.xml", to_xml(REPORT))
+        (self.folder / "state").rmdir()
+        self.assertIn("state/reports.db (state_directory): unable to open", self.reports("read", one, code=1))
+
     def test_our_own_addresses_are_marked(self) -> None:
         records = (RECORD, evolve(RECORD, source_ip="127.0.0.1"))
         self.reports("read", self.file("r.xml", to_xml(evolve(REPORT, records=records))))
