@@ -60,7 +60,14 @@ def _today() -> int:
 
 @click.group(invoke_without_command=True)
 @config_option
-@click.option("--since", type=_Since(), default="30d", show_default=True, help="Reports on this day and later.")
+@click.option(
+    "--since",
+    type=_Since(),
+    metavar="7d|YYYY-MM-DD",
+    default="30d",
+    show_default=True,
+    help="Reports on this day and later.",
+)
 @click.option("--domain", default="", help="Of this domain only.")
 @_json_option
 @click.pass_context
@@ -161,7 +168,9 @@ def preview(domain: str, day: int) -> None:
 
 @reports.command()
 @config_option
-@click.option("--since", type=_Since(), default="7d", show_default=True, help="On this day and later.")
+@click.option(
+    "--since", type=_Since(), metavar="7d|YYYY-MM-DD", default="7d", show_default=True, help="On this day and later."
+)
 @_json_option
 def sent(since: float, as_json: bool) -> None:
     """List the reports that were sent, and why others were not."""

@@ -177,10 +177,10 @@ def number_stored(connection: sqlite3.Connection, since: float) -> int:
 
 
 def forget(connection: sqlite3.Connection, before: float) -> None:
-    """Drop reports on what was before that moment (seconds)."""
-    old = "SELECT id FROM received WHERE ends < ?"
+    """Drop what was stored before that moment (seconds): what somebody reads now is kept, however old it is."""
+    old = "SELECT id FROM received WHERE stored < ?"
     connection.execute(f"DELETE FROM received_row WHERE report IN ({old})", (before,))
-    connection.execute("DELETE FROM received WHERE ends < ?", (before,))
+    connection.execute("DELETE FROM received WHERE stored < ?", (before,))
 
 
 def _reporters(names: str) -> tuple[str, ...]:

@@ -43,6 +43,7 @@ MIGRATIONS = (
         UNIQUE (kind, reporter, report_id, domain, begins)
     );
     CREATE INDEX received_by_end ON received (ends);
+    CREATE INDEX received_by_stored ON received (stored);
     CREATE TABLE received_row (
         report INTEGER NOT NULL REFERENCES received (id) ON DELETE CASCADE,
         number INTEGER NOT NULL,
