@@ -115,6 +115,7 @@ def _intake(
             make_id,
             observers,
             recorder,
+            outbound.notices.about,
         ),
         limits=settings.limits,
         timeouts=settings.timeouts,

@@ -15,6 +15,7 @@ from mailgw.delivery.alias import AliasAgent
 from mailgw.delivery.callahead import CallAhead
 from mailgw.delivery.dsn import ReportWriter
 from mailgw.delivery.forward import ForwardAgent
+from mailgw.delivery.holdnotice import HoldNotices
 from mailgw.delivery.maildir import MaildirAgent
 from mailgw.delivery.relay import RelayAgent
 from mailgw.delivery.sessions import Sessions
@@ -24,6 +25,7 @@ from mailgw.operation.service import Part, nothing
 from mailgw.operation.threads import Pool
 from mailgw.queue import quarantine
 from mailgw.queue.agent import DeliveryAgent, FateObserver
+from mailgw.queue.held import NudgeWatch
 from mailgw.queue.scheduler import Scheduler
 from mailgw.queue.sqlite import SqliteStore
 from mailgw.routing.interface import RecipientVerifier
@@ -39,6 +41,7 @@ class Outbound:
     verifier: RecipientVerifier
     srs: Srs
     """The return paths that forwarded mail goes under: reception takes mail for them."""
+    notices: HoldNotices
     parts: tuple[Part, ...]
 
 
@@ -83,15 +86,24 @@ def make_outbound(
         quarantine.AGENT: quarantine.QuarantineAgent(),
     }
     scheduler = Scheduler(store, agents, reporter, reactor, entropy, settings.queue, settings.reports.delay, observer)
+    watch = NudgeWatch(Path(settings.state_directory) / "queue", scheduler.look_again, reactor)
     parts = (
         Part("return paths", lambda: _load_srs(srs, settings), nothing),
         Part("queue", store.open, store.close),
         Part("folders", nothing, maildir.close),
         Part("relay", nothing, relay.close),
         Part("call-ahead", nothing, verifier.stop),
+        Part("quarantine", watch.start, watch.stop),
         Part("scheduler", scheduler.start, lambda: scheduler.stop(settings.timeouts.shutdown)),
     )
-    return Outbound(store, scheduler, verifier, srs, parts)
+    notices = _notices(etc, Mailbox("postmaster", ours), reactor, entropy)
+    return Outbound(store, scheduler, verifier, srs, notices, parts)
+
+
+def _notices(etc: Etc, postmaster: Mailbox, reactor: Any, entropy: random.Random) -> HoldNotices:
+    settings = etc.settings
+    lifetime = settings.queue.report_lifetime
+    return HoldNotices(settings.hostname, postmaster, etc.router, settings.quarantine, lifetime, reactor, entropy)
 
 
 def _load_srs(srs: Srs, settings: Settings) -> None:

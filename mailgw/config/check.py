@@ -34,6 +34,7 @@ def check_settings(settings: Settings) -> Iterator[Finding]:
     yield from _check_names(settings)
     yield from _check_limits(settings)
     yield from check_clients(settings)
+    yield from _check_quarantine(settings)
     yield from _check_dns(settings)
     yield from _check_reports(settings)
 
@@ -198,6 +199,14 @@ def _check_names(settings: Settings) -> Iterator[Finding]:
     authserv_id = settings.trace.authserv_id
     if authserv_id and not _TOKEN.fullmatch(authserv_id):
         yield "trace.authserv_id", f'"{authserv_id}" is not a name of letters, digits, dots and hyphens'
+
+
+def _check_quarantine(settings: Settings) -> Iterator[Finding]:
+    for number, text in enumerate(settings.quarantine.notify):
+        try:
+            Mailbox.parse(text)
+        except AddressError as error:
+            yield f"quarantine.notify[{number}]", f'"{text}" is not an address: {error}'
 
 
 def _check_limits(settings: Settings) -> Iterator[Finding]:

@@ -113,6 +113,12 @@ class Backlog:
             if not self._reading:
                 self._plan()
 
+    def look_again(self) -> None:
+        """Somebody else has changed the store: look for what is due in all of it."""
+        self._missed = -inf
+        if not self._reading:
+            self._go_on()
+
     def rest(self) -> None:
         """The store fails: leave it alone for a while."""
         self._rest_until = self._clock.seconds() + _REST

@@ -85,6 +85,10 @@ class Scheduler:
                 fresh.append(pending)
         self._take(fresh)
 
+    def look_again(self) -> None:
+        """The store was changed by somebody else (a command): look for what is due now."""
+        self._backlog.look_again()
+
     async def stop(self, grace: float) -> None:
         """Begin nothing new; wait up to `grace` seconds for what is under way, then cancel it.
 

@@ -52,7 +52,9 @@ class Acceptance:
         new_id: Callable[[], str],
         observers: Sequence[Observer] = (),
         recorder: Recorder | None = None,
+        notices: Callable[[Entry], Sequence[Entry]] = lambda _: (),
     ) -> None:
+        """`notices` makes what is put beside an entry that is held, to tell of it."""
         self._judge = judge
         self._store = store
         self._offer = offer
@@ -63,6 +65,7 @@ class Acceptance:
         self._new_id = new_id
         self._observers = observers
         self._recorder = recorder
+        self._notices = notices
 
     async def accept(
         self, transaction: Transaction, routes: Sequence[Routed], early: Early | None
@@ -87,10 +90,13 @@ class Acceptance:
         if actions:
             self._guard.outcome(transaction.client, actions == {"inbox"})
         entries = await self._entries(transaction, message, routes, judged)
-        await self._put([entry for entry in entries if entry is not None])
+        notices = self._told_of(judged, entries)
+        await self._put([entry for entry in entries if entry is not None], notices)
         reply = _reply(transaction.id, judged, len(routes))
         try:
             self._end(transaction, judged, entries, reply)
+            for notice in notices:
+                self._offer(notice)
         except Exception:
             # The message is the queue's now: an error of ours behind that takes neither its 250 nor its content away.
             self.log.failure("error behind the put of {transaction}", event="error", transaction=transaction.id)
@@ -114,11 +120,21 @@ class Acceptance:
             own = ""
         return entries
 
-    async def _put(self, entries: Sequence[Entry]) -> None:
+    def _told_of(self, judged: Sequence[Judged], entries: Sequence[Entry | None]) -> list[Entry]:
+        found: list[Entry] = []
+        for one, entry in zip(judged, entries, strict=True):
+            if entry is not None and one.verdict.action == "hold":
+                try:
+                    found += self._notices(entry)
+                except Exception:
+                    self.log.failure("no notice of {transaction}", event="error", transaction=entry.message.id)
+        return found
+
+    async def _put(self, entries: Sequence[Entry], notices: Sequence[Entry]) -> None:
         if not entries:
             return
         try:
-            await self._store.put(*entries)
+            await self._store.put(*entries, *notices)
         except Exception:
             for entry in entries[1:]:
                 await self._store.discard(entry.message.message.content)

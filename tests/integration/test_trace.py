@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import smtplib
-import subprocess
-import sys
 from typing import Any
 
 from mailgw.develop.sink import Manners
 from mailgw.mail.reply import Reply
-from tests.integration.gateway import ROOT
+from tests.integration.mailgw_command import run_mailgw
 from tests.integration.world import GTUBE, GatewayTestCase, in_thread, send
 
 MANNERS = Manners(recipients={"gone@outside.test": Reply(550, "5.1.1", ("nobody of that name",))})
@@ -23,22 +20,7 @@ MESSAGE = (
 
 class TraceTests(GatewayTestCase):
     def command(self, *arguments: str, code: int = 0) -> str:
-        result = subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "mailgw.commands.main",
-                "--config",
-                str(self.gateway.etc / "mailgw.toml"),
-                *arguments,
-            ],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-        )
-        self.assertEqual(result.returncode, code, result.stdout + result.stderr)
-        return result.stdout + result.stderr
+        return run_mailgw(self.gateway, *arguments, code=code)
 
     async def lines(self, *arguments: str) -> list[dict[str, Any]]:
         output = await in_thread(self.command, "trace", "--json", *arguments)

@@ -1,0 +1,250 @@
+"""`mailgw quarantine`: mail that is held until somebody releases it, or its time is over."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from rich.table import Table
+
+from mailgw.commands.configuration import config_option, read_settings
+from mailgw.commands.output import console, moment, printable
+from mailgw.commands.times import Moment
+from mailgw.history import tables
+from mailgw.history.recorder import insert_fate
+from mailgw.queue.held import HeldMail
+from mailgw.queue.item import Delivery
+from mailgw.queue.store import Entry, QueueUnusable
+from mailgw.state.database import StateUnusable, connect, transact
+
+F = TypeVar("F", bound=Callable[..., Any])
+_SHOWN = 2000
+
+
+@click.group()
+def quarantine() -> None:
+    """Look after mail that is held, while the gateway runs or not."""
+
+
+def _selectors(command: F) -> F:
+    """Give a command IDs, and what else selects messages."""
+    for option in (
+        click.option("--until", type=Moment(), help="Only what came before then."),
+        click.option("--since", type=Moment(), help="Only what came from then on: 7d, 12h, 2026-11-28."),
+        click.option("--to", "recipient", default="", help="Only with this in a recipient's address."),
+        click.option("--from", "sender", default="", help="Only with this in the sender or user."),
+        click.argument("ids", metavar="[ID]...", nargs=-1),
+    ):
+        command = option(command)
+    return command
+
+
+@quarantine.command("list")
+@config_option
+@_selectors
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def list_held(as_json: bool, **selection: Any) -> None:
+    """List what is held, the oldest first."""
+    with _open() as held:
+        entries = _select(held, **selection)
+        if as_json:
+            for entry in entries:
+                click.echo(json.dumps(_data(entry), ensure_ascii=False))
+            return
+    if entries:
+        table = Table("message", "received (UTC)", "from", "to", "subject", "score", "thrown away (UTC)")
+        for entry in entries:
+            data = _data(entry)
+            table.add_row(
+                data["id"],
+                moment(data["received"]),
+                printable(data["identity"] or data["sender"] or "<>"),
+                printable(", ".join(data["recipients"])),
+                printable(data["subject"]),
+                f"{data['score']:.2f}",
+                moment(data["until"]),
+            )
+        console().print(table)
+    click.echo(f"{len(entries)} messages are held")
+
+
+@quarantine.command()
+@config_option
+@click.argument("message_id", metavar="ID")
+@click.option("--raw", is_flag=True, help="Write the whole message to standard output, as it came.")
+def show(message_id: str, raw: bool) -> None:
+    """Show a held message: why it is held, its header and the beginning of its text."""
+    with _open() as held:
+        entry = held.entry(message_id.upper())
+        if entry is None:
+            raise click.ClickException(f"{message_id} is not held")
+        with entry.message.message.content.open() as file:
+            if raw:
+                while chunk := file.read(1 << 16):
+                    click.echo(chunk, nl=False)
+                return
+            body = file.read(len(entry.message.message.head) + _SHOWN)[len(entry.message.message.head) :]
+    data = _data(entry)
+    grid = Table.grid(padding=(0, 2))
+    for name in ("id", "sender", "identity", "recipients", "reason"):
+        value = data[name]
+        grid.add_row(name, printable(", ".join(value) if isinstance(value, list) else str(value)))
+    grid.add_row("received (UTC)", moment(data["received"]))
+    grid.add_row("thrown away (UTC)", moment(data["until"]))
+    for fact in entry.message.verdict.lines if entry.message.verdict is not None else ():
+        grid.add_row("", printable(f"{fact.points:+.2f} {fact.symbol} {fact.detail}"))
+    console().print(grid)
+    click.echo("")
+    for field in entry.message.message.fields:
+        click.echo(printable(f"{field.name}: {field.text}"))
+    click.echo("")
+    for line in body.decode(errors="replace").splitlines():
+        click.echo(printable(line))
+
+
+@quarantine.command()
+@config_option
+@_selectors
+@click.option("--dry-run", is_flag=True, help="Only say what would be released.")
+def release(dry_run: bool, **selection: Any) -> None:
+    """Let messages go on to where they were going when they were held."""
+    settings = read_settings()
+    with _open() as held:
+        entries = _chosen(held, selection)
+        names = [entry.message.id for entry in entries]
+        if dry_run:
+            _tell("would be released", entries)
+            return
+        changed = _do(lambda: held.release(names, time.time(), settings.queue.lifetime))
+    _note(Path(settings.state_directory), "released", changed)
+    _ended("released", names, changed)
+
+
+@quarantine.command()
+@config_option
+@_selectors
+@click.option("--dry-run", is_flag=True, help="Only say what would be deleted.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def delete(dry_run: bool, yes: bool, **selection: Any) -> None:
+    """Throw messages away, for good. Nobody is told."""
+    settings = read_settings()
+    with _open() as held:
+        entries = _chosen(held, selection)
+        names = [entry.message.id for entry in entries]
+        if dry_run:
+            _tell("would be deleted", entries)
+            return
+        if not yes:
+            _tell("will be deleted", entries)
+            click.confirm(f"Delete {len(names)} messages?", abort=True)
+        changed = _do(lambda: held.delete(names, time.time()))
+    _note(Path(settings.state_directory), "deleted", changed)
+    _ended("deleted", names, changed)
+
+
+def _open() -> HeldMail:
+    return _do(lambda: HeldMail(Path(read_settings().state_directory) / "queue"))
+
+
+R = TypeVar("R")
+
+
+def _do(work: Callable[[], R]) -> R:
+    try:
+        return work()
+    except QueueUnusable as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _chosen(held: HeldMail, selection: dict[str, Any]) -> list[Entry]:
+    if not any(value for value in selection.values()):
+        raise click.UsageError("say which: IDs, --from, --to, --since or --until")
+    entries = _select(held, **selection)
+    missing = {name.upper() for name in selection["ids"]} - {entry.message.id for entry in entries}
+    if missing:
+        raise click.ClickException(f"not held: {', '.join(sorted(missing))}")
+    return entries
+
+
+def _select(
+    held: HeldMail,
+    ids: Sequence[str],
+    sender: str,
+    recipient: str,
+    since: float | None,
+    until: float | None,
+) -> list[Entry]:
+    wanted = {name.upper() for name in ids}
+
+    def matches(entry: Entry) -> bool:
+        message = entry.message
+        senders = f"{message.envelope.reverse_path or ''} {message.identity}".lower()
+        recipients = " ".join(str(d.recipient.forward_path) for d in entry.deliveries).lower()
+        return (
+            (not wanted or message.id in wanted)
+            and sender.lower() in senders
+            and recipient.lower() in recipients
+            and (since is None or message.received >= since)
+            and (until is None or message.received < until)
+        )
+
+    return [entry for entry in _do(held.entries) if matches(entry)]
+
+
+def _data(entry: Entry) -> dict[str, Any]:
+    message, verdict = entry.message, entry.message.verdict
+    subject = message.message.get("subject")
+    return {
+        "id": message.id,
+        "received": message.received,
+        "sender": str(message.envelope.reverse_path or ""),
+        "identity": message.identity,
+        "recipients": [str(delivery.recipient.forward_path) for delivery in entry.deliveries],
+        "subject": "" if subject is None else subject.text[:200],
+        "size": message.message.size,
+        "score": 0.0 if verdict is None else verdict.score,
+        "reason": "" if verdict is None else verdict.reason,
+        "until": min(delivery.due for delivery in entry.deliveries),
+    }
+
+
+def _tell(what: str, entries: Sequence[Entry]) -> None:
+    for entry in entries:
+        data = _data(entry)
+        text = f"{data['id']} from {data['identity'] or data['sender'] or '<>'} for {', '.join(data['recipients'])}"
+        click.echo(printable(f"{text}: {data['subject']}"))
+    click.echo(f"{len(entries)} messages {what}")
+
+
+def _ended(what: str, names: Collection[str], changed: Sequence[Delivery]) -> None:
+    done = {delivery.message_id for delivery in changed}
+    click.echo(f"{len(done)} messages {what}")
+    late = [name for name in names if name not in done]
+    if late:
+        raise click.ClickException(f"too late, their time is over or somebody was faster: {', '.join(late)}")
+
+
+def _note(state: Path, event: str, deliveries: Sequence[Delivery]) -> None:
+    """Put it into the history, where one is kept."""
+    path = state / tables.FILE
+    if not path.exists():
+        return
+    now = time.time()
+    rows = [
+        (d.message_id, now, event, str(d.recipient.forward_path), str(d.destination), "", "by the command line", 0)
+        for d in deliveries
+    ]
+    try:
+        connection = connect(path, tables.MIGRATIONS)
+        try:
+            transact(connection, [partial(insert_fate, row=row) for row in rows])
+        finally:
+            connection.close()
+    except (StateUnusable, sqlite3.Error) as error:
+        click.echo(f"it is done, but not noted in the history: {error}", err=True)
