@@ -12,6 +12,7 @@ from mailgw.composition.history import make_history
 from mailgw.composition.inbound import make_inbound
 from mailgw.composition.outbound import make_outbound
 from mailgw.composition.reporting import make_reporting
+from mailgw.composition.senders import make_senders
 from mailgw.operation import log
 from mailgw.operation.descriptors import Descriptors
 from mailgw.operation.service import GatewayService, Part, nothing, run_as
@@ -36,17 +37,20 @@ def build(path: str | os.PathLike[str], reactor: Any, entropy: random.Random, st
     etc = load(path, reactor, cpu)
     settings = etc.settings
     resolver = judging.make_resolver(etc, reactor, entropy)
-    judge = judging.make_judge(etc, resolver, reactor, cpu)
+    senders = make_senders(etc, reactor)
+    judge = judging.make_judge(etc, resolver, reactor, cpu, senders)
     history = make_history(settings, reactor)
     outbound = make_outbound(etc, resolver, reactor, disk, entropy, history.recorder)
     reporting = make_reporting(etc, resolver, outbound, reactor, cpu, entropy)
-    inbound = make_inbound(etc, judge, outbound, reactor, cpu, entropy, reporting.observers, history.recorder)
+    observers = (*reporting.observers, senders.observe)
+    inbound = make_inbound(etc, judge, outbound, reactor, cpu, entropy, observers, history.recorder)
     parts = (
         Part("descriptors", Descriptors.of(settings).start, nothing),
         Part("threads", cpu.start, cpu.stop),
         Part("disk threads", disk.start, disk.stop),
         Part("resolver", nothing, resolver.stop),
         *history.parts,
+        senders.part,
         *reporting.first,
         *inbound.parts,
         *outbound.parts,

@@ -8,6 +8,7 @@ from typing import Any
 from twisted.internet.interfaces import IReactorTime
 
 from mailgw.composition.etc import Etc
+from mailgw.composition.senders import Senders
 from mailgw.dns.interface import Resolver
 from mailgw.dns.resolver import DnsResolver
 from mailgw.filters.runner import FilterRunner
@@ -18,9 +19,14 @@ from mailgw.verdict.judge import Judge
 from mailgw.verdict.policies import Policies
 
 
-def make_judge(etc: Etc, resolver: Resolver, clock: IReactorTime, threads: Threads) -> Judge:
-    """Make the judge: sender authentication, the filters, the policy."""
-    filters = etc.catalogue.make(etc.settings, clock, threads, resolver)
+def make_judge(
+    etc: Etc, resolver: Resolver, clock: IReactorTime, threads: Threads, senders: Senders | None = None
+) -> Judge:
+    """Make the judge: sender authentication, the filters, the policy. Without `senders` nobody is known, and nobody is
+    told to come again."""
+    filters = etc.catalogue.make(
+        etc.settings, clock, threads, resolver, senders.correspondence if senders is not None else None
+    )
     return Judge(
         Authenticator(
             resolver,
@@ -32,7 +38,7 @@ def make_judge(etc: Etc, resolver: Resolver, clock: IReactorTime, threads: Threa
         ),
         FilterRunner(filters, clock),
         Policies.of(etc.filter_file, etc.catalogue.weights, etc.catalogue.combinations),
-        NoGreylist(),
+        senders.greylist if senders is not None else NoGreylist(),
         clock,
         etc.settings.timeouts.check,
     )

@@ -102,7 +102,8 @@ def filter_file(filters: Sequence[tuple[Any, Any]], symbols: Mapping[str, Mappin
             lines += [f"# {source}:"]
             lines += [f"#{quote_key(symbol)} = {_value(weight)}" for symbol, weight in sorted(scores.items())]
     lines += ["", *_comment(Override.__doc__), *_OVERRIDE]
-    lines += ["", *_comment(hints["dmarc"].__doc__), "[dmarc]", *_keys(hints["dmarc"], {}, explain=True)]
+    for name in ("greylisting", "dmarc"):
+        lines += ["", *_comment(hints[name].__doc__), f"[{name}]", *_keys(hints[name], {}, explain=True)]
     lines += ["", *_comment(fields["combinations"].metadata["doc"] + " These hold:")]
     lines += _named_sections(get_args(hints["combinations"])[1], "combinations", None, _COMMENTED["combinations"])
     for number, (filter_class, settings) in enumerate(filters):

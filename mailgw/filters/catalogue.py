@@ -24,6 +24,8 @@ from mailgw.filters.base import Filter, FilterSettings
 from mailgw.filters.clamav import Clamav, ClamavSettings
 from mailgw.filters.combinations import find_faults
 from mailgw.filters.connection import Connection
+from mailgw.filters.correspondence import Correspondence, NoCorrespondence
+from mailgw.filters.correspondents import Correspondents, CorrespondentsSettings
 from mailgw.filters.dns_lists import DnsLists, DnsListsSettings
 from mailgw.filters.foreign import KEY, Foreign, find_foreign
 from mailgw.filters.gtube import Gtube
@@ -54,6 +56,7 @@ class Services:
     settings: Settings
     """Of the whole gateway: our names, domains and networks."""
     anatomies: Anatomies
+    correspondence: Correspondence
 
 
 @frozen
@@ -83,6 +86,11 @@ FILTERS: tuple[Entry, ...] = (
         lambda settings, s: DnsLists(
             settings, s.resolver, s.clock, s.anatomies, s.settings.own_networks, s.settings.domains
         ),
+    ),
+    Entry(
+        Correspondents,
+        CorrespondentsSettings,
+        lambda settings, s: Correspondents(settings, s.correspondence, s.clock),
     ),
     Entry(SiteRules, FilterSettings, lambda settings, s: SiteRules(settings, s.rules, s.anatomies)),
     Entry(
@@ -116,9 +124,18 @@ class Catalogue:
     combinations: Mapping[str, Combination]
     """By symbol, those that are enabled; their symbols are ones that somebody states."""
 
-    def make(self, settings: Settings, reactor: Any, threads: Threads, resolver: Resolver) -> tuple[Filter, ...]:
-        """Make the filters that are enabled. Raises ConfigurationErrors for one of another package that cannot be."""
-        services = Services(reactor, reactor, threads, resolver, self.rules, settings, Anatomies(threads))
+    def make(
+        self,
+        settings: Settings,
+        reactor: Any,
+        threads: Threads,
+        resolver: Resolver,
+        correspondence: Correspondence | None = None,
+    ) -> tuple[Filter, ...]:
+        """Make the filters that are enabled; without `correspondence` nobody is known. Raises ConfigurationErrors for
+        one of another package that cannot be."""
+        known = correspondence or NoCorrespondence()
+        services = Services(reactor, reactor, threads, resolver, self.rules, settings, Anatomies(threads), known)
         enabled = [entry for entry in self.entries if self.sections[entry.name].enabled]
         return tuple([entry.make(self.sections[entry.name], services) for entry in enabled])
 

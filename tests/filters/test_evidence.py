@@ -13,6 +13,8 @@ message with LF line ends, which become CRLF:
     auth dkim=pass header.d=example.net
                             a result of sender authentication, with its properties
     dns NAME TYPE VALUE     what the resolver knows; every other name does not exist
+    wrote OURS THEIRS       somebody here has written to that address
+    sent MESSAGE-ID DOMAIN  a message of ours with that id went to that domain
     set attachments.allowed = ["url"]
                             a setting of filters.toml, of [filters], as TOML
     smtputf8                the transaction is one of RFC 6531
@@ -30,7 +32,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -41,6 +43,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mailgw.config.schema import Domain, FilterFile, Settings
 from mailgw.filters import catalogue, runner
+from mailgw.filters.correspondence import Known
 from mailgw.filters.runner import FilterRunner
 from mailgw.mail.address import Mailbox
 from mailgw.mail.envelope import Recipient
@@ -56,6 +59,22 @@ RULES = Path(__file__).parent.parent.parent / "etc" / "rules.toml"
 
 
 @define
+class FakeCorrespondence:
+    wrote: list[tuple[str, str]] = field(factory=list)
+    sent: list[tuple[str, str]] = field(factory=list)
+
+    async def look_up(
+        self, author: Mailbox, recipients: Sequence[Mailbox], references: Sequence[str], since: tuple[float, float]
+    ) -> Known:
+        ours = [ours for ours, theirs in self.wrote if theirs == str(author)]
+        return Known(
+            any(str(mailbox) in ours for mailbox in recipients),
+            bool(ours),
+            any((message_id, author.domain) in self.sent for message_id in references),
+        )
+
+
+@define
 class Case:
     place: str
     message: bytes
@@ -66,6 +85,7 @@ class Case:
     auth: list[AuthResult] = field(factory=list)
     zone: dict[str, dict[str, list[object]]] = field(factory=dict)
     settings: str = ""
+    correspondence: FakeCorrespondence = field(factory=lambda: FakeCorrespondence())
 
     def take(self, line: str) -> None:
         word, _, value = line.partition(" ")
@@ -90,6 +110,12 @@ class Case:
         elif word == "dns":
             name, type, record = value.split(None, 2)
             self.zone.setdefault(name, {}).setdefault(type, []).append(record)
+        elif word == "wrote":
+            ours, theirs = value.split()
+            self.correspondence.wrote.append((ours, theirs))
+        elif word == "sent":
+            message_id, domain = value.split()
+            self.correspondence.sent.append((message_id, domain))
         elif word == "set":
             self.settings += f"{value}\n"
         elif word in ("helo", "client", "identity", "service"):
@@ -126,7 +152,7 @@ class EvidenceTests(SynchronousTestCase):
         clock.advance(NOW)
         filter_file = FilterFile(filters=merge(self.FILTERS, tomllib.loads(case.settings)))
         filters = catalogue.read(filter_file, "filters.toml", str(RULES)).make(
-            self.SETTINGS, clock, ThreadsInline(), FakeResolver(case.zone)
+            self.SETTINGS, clock, ThreadsInline(), FakeResolver(case.zone), case.correspondence
         )
         return FilterRunner(filters, clock)
 
@@ -136,7 +162,11 @@ class EvidenceTests(SynchronousTestCase):
     def check(self, case: Case) -> None:
         transaction = make_transaction(case.message, **case.changes)
         transaction.auth += case.auth
-        runner = self.make_runner(case) if case.settings or case.zone else self.runner
+        runner = (
+            self.make_runner(case)
+            if case.settings or case.zone or case.correspondence != FakeCorrespondence()
+            else self.runner
+        )
         self.successResultOf(Deferred.fromCoroutine(runner.run(transaction)))
         stated = {e.symbol: e.detail for e in transaction.evidence}
         for symbol in case.expect:

@@ -39,6 +39,21 @@ class Override:
 
 
 @frozen
+class Greylisting:
+    """Mail whose score lies between the thresholds greylist and spam, from a sender who is not known yet, is told to
+    come again: programs that only want to get rid of it do not."""
+
+    enabled: bool = setting("Whether anybody is told so.", True)
+    delay: float = setting("Seconds after which it may come.", 300.0)
+    delay_proven: float = setting("The same where SPF, DKIM or DMARC proves who sends.", 60.0)
+    window: float = setting("Seconds within which it has to come.", 172800.0)
+    remembered: float = setting("Seconds for which a sender that came again is known.", 3110400.0)
+    never: tuple[str, ...] = setting(
+        "Symbols of mail that is not asked to come again.", ("DNSWL_LOW", "DNSWL_MEDIUM", "DNSWL_HIGH")
+    )
+
+
+@frozen
 class Dmarc:
     """What DMARC must not be applied to: mail of lists and forwarders that change it, and sign it."""
 
@@ -104,6 +119,7 @@ class FilterFile:
     scores: Mapping[str, float] = setting("Weights of symbols, where they differ from the defaults.", {})
     recipients: Mapping[str, Override] = setting("By recipient address or domain.", {})
     users: Mapping[str, Override] = setting("By user or domain, for mail that users submit.", {})
+    greylisting: Greylisting = field(factory=Greylisting)
     dmarc: Dmarc = field(factory=Dmarc)
     combinations: Mapping[str, Combination] = setting(
         "Combinations by the symbol that they state; a section replaces the default of its name.", {}
