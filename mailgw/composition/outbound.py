@@ -14,7 +14,7 @@ from mailgw.config.schema import Settings
 from mailgw.delivery.alias import AliasAgent
 from mailgw.delivery.callahead import CallAhead
 from mailgw.delivery.dsn import ReportWriter
-from mailgw.delivery.forward import ForwardAgent
+from mailgw.delivery.forward import ForwardAgent, UnforwardableAgent
 from mailgw.delivery.holdnotice import HoldNotices
 from mailgw.delivery.maildir import MaildirAgent
 from mailgw.delivery.relay import RelayAgent
@@ -82,6 +82,7 @@ def make_outbound(
         "maildir": maildir,
         "relay": relay,
         "forward": ForwardAgent(relay, srs, etc.router.is_ours),
+        "unforwardable": UnforwardableAgent(),
         "alias": AliasAgent(),
         quarantine.AGENT: quarantine.QuarantineAgent(),
     }

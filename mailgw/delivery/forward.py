@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from attrs import evolve
 
 from mailgw.queue.agent import DeliveryAgent
-from mailgw.queue.item import Delivery, Destination, Outcome, QueuedMessage
+from mailgw.queue.item import Delivery, Destination, Failed, Outcome, QueuedMessage
 from mailgw.routing.srs import Srs
 
 
@@ -32,3 +32,23 @@ class ForwardAgent:
 
     async def close(self) -> None:
         """The relay is closed by itself."""
+
+
+class UnforwardableAgent:
+    """Fails what cannot be forwarded. Its sender is told: SPF has proven the address."""
+
+    max_recipients = 100
+
+    async def site(self, destination: Destination) -> str:
+        return "unforwardable"
+
+    async def deliver(self, message: QueuedMessage, deliveries: Sequence[Delivery]) -> Sequence[Outcome]:
+        # RFC 7372 3.4 has X.7.26 for several checks that fail, as SPF would from here, and DKIM does.
+        reason = (
+            "the address leads to another system, which would refuse the message by the DMARC policy of its From"
+            " domain: it carries no valid DKIM signature of that domain"
+        )
+        return [Failed("5.7.26", reason) for _ in deliveries]
+
+    async def close(self) -> None:
+        """Nothing is open."""

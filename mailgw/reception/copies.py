@@ -17,6 +17,7 @@ from mailgw.queue.quarantine import hold
 from mailgw.queue.store import Entry
 from mailgw.reception import trace
 from mailgw.reception.fanout import deliveries
+from mailgw.reception.forwarding import for_outside
 from mailgw.routing.interface import Routed
 from mailgw.senderauth.received_spf import received_spf
 from mailgw.senderauth.results import authentication_results, forged
@@ -70,8 +71,11 @@ class Copies:
             verdict=judged.verdict,
         )
         ways = deliveries(message_id, envelope, routes, judged.verdict, now, now + lifetime)
+        hold_until = now + self._quarantine.lifetime
         if judged.verdict.action == "hold":
-            ways = tuple(hold(delivery, now + self._quarantine.lifetime) for delivery in ways)
+            ways = tuple(hold(delivery, hold_until) for delivery in ways)
+        else:
+            ways = for_outside(ways, judged.verdict, transaction.dmarc, hold_until)
         return Entry(queued, ways)
 
     def _traced(self, transaction: Transaction, message: Message, verdict: Verdict, now: float) -> Message:
