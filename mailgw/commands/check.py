@@ -17,7 +17,7 @@ from mailgw.config.text import number_lines, quote_key, read_text
 @click.command()
 @config_option
 def check() -> None:
-    """Read the configuration and every file that it names; say all that is wrong.
+    """Read the configuration and every file that it names, and judge the messages of etc/tests; say all that is wrong.
 
     Ends with 1 when something is. Asks no DNS and opens no port. Run it as root, who may read the TLS key, and may
     look at what the user of the gateway can read and write.
@@ -35,10 +35,11 @@ def _errors_of_parts(path: Path) -> Iterator[ConfigError]:
     from twisted.internet.task import Clock
 
     from mailgw.composition.etc import load
+    from mailgw.composition.expectations import try_expectations
     from mailgw.operation.threads import ThreadsInline
 
     try:
-        load(path, Clock(), ThreadsInline())
+        yield from try_expectations(load(path, Clock(), ThreadsInline()))
     except ConfigurationErrors as errors:
         yield from errors.errors
 

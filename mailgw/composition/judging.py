@@ -15,27 +15,35 @@ from mailgw.filters.runner import FilterRunner
 from mailgw.operation.threads import Threads
 from mailgw.senderauth.authenticator import Authenticator
 from mailgw.verdict.greylisting import NoGreylist
-from mailgw.verdict.judge import Judge
+from mailgw.verdict.judge import Judge, NoAuthenticator
 from mailgw.verdict.policies import Policies
 
 
 def make_judge(
-    etc: Etc, resolver: Resolver, clock: IReactorTime, threads: Threads, senders: Senders | None = None
+    etc: Etc,
+    resolver: Resolver,
+    clock: IReactorTime,
+    threads: Threads,
+    senders: Senders | None = None,
+    *,
+    offline: bool = False,
+    authenticate: bool = True,
 ) -> Judge:
     """Make the judge: sender authentication, the filters, the policy. Without `senders` nobody is known, and nobody is
-    told to come again."""
-    filters = etc.catalogue.make(
-        etc.settings, clock, threads, resolver, senders.correspondence if senders is not None else None
+    told to come again. `offline` leaves out filters that ask other programs; without `authenticate` nothing is said
+    about the sender."""
+    known = senders.correspondence if senders is not None else None
+    filters = etc.catalogue.make(etc.settings, clock, threads, resolver, known, offline=offline)
+    authenticator = Authenticator(
+        resolver,
+        threads,
+        etc.settings.hostname,
+        clock,
+        trusted_forwarders=etc.filter_file.dmarc.trusted_forwarders,
+        trusted_sealers=etc.filter_file.dmarc.trusted_sealers,
     )
     return Judge(
-        Authenticator(
-            resolver,
-            threads,
-            etc.settings.hostname,
-            clock,
-            trusted_forwarders=etc.filter_file.dmarc.trusted_forwarders,
-            trusted_sealers=etc.filter_file.dmarc.trusted_sealers,
-        ),
+        authenticator if authenticate else NoAuthenticator(),
         FilterRunner(filters, clock),
         Policies.of(etc.filter_file, etc.catalogue.weights, etc.catalogue.combinations),
         senders.greylist if senders is not None else NoGreylist(),

@@ -109,6 +109,9 @@ FILTERS: tuple[Entry, ...] = (
     Entry(Milter, MilterSettings, lambda settings, s: Milter(settings, s.reactor, s.threads, s.settings.hostname)),
 )
 
+ENGINES: frozenset[type[Filter]] = frozenset({Clamav, Rspamd, Spamassassin, Milter})
+"""Those that ask other programs."""
+
 
 @frozen
 class Catalogue:
@@ -131,12 +134,16 @@ class Catalogue:
         threads: Threads,
         resolver: Resolver,
         correspondence: Correspondence | None = None,
+        *,
+        offline: bool = False,
     ) -> tuple[Filter, ...]:
-        """Make the filters that are enabled; without `correspondence` nobody is known. Raises ConfigurationErrors for
-        one of another package that cannot be."""
+        """Make the filters that are enabled, `offline` without those that ask other programs; without `correspondence`
+        nobody is known. Raises ConfigurationErrors for one of another package that cannot be."""
         known = correspondence or NoCorrespondence()
         services = Services(reactor, reactor, threads, resolver, self.rules, settings, Anatomies(threads), known)
         enabled = [entry for entry in self.entries if self.sections[entry.name].enabled]
+        if offline:
+            enabled = [entry for entry in enabled if entry.filter not in ENGINES]
         return tuple([entry.make(self.sections[entry.name], services) for entry in enabled])
 
 

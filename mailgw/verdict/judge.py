@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Coroutine, Sequence
 from typing import Any, ClassVar, Protocol
 
-from attrs import evolve
+from attrs import evolve, frozen
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -49,6 +49,36 @@ class Authenticator(Protocol):
     async def dkim(self, message: Message) -> Findings: ...
     async def arc(self, message: Message, client: Client) -> Findings: ...
     async def dmarc(self, message: Message, auth: Sequence[AuthResult], sealers: Sequence[str]) -> Findings: ...
+
+
+@frozen
+class _NothingFound:
+    auth: tuple[AuthResult, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+    sealer: str = ""
+    dmarc: tuple[DmarcEvaluation, ...] = ()
+
+
+class NoAuthenticator:
+    """Says nothing about the sender: for messages about which that is known already."""
+
+    async def iprev(self, client: Client) -> Findings:
+        return _NothingFound()
+
+    async def helo(self, client: Client) -> Findings:
+        return _NothingFound()
+
+    async def spf(self, client: Client, reverse_path: Mailbox | None) -> Findings:
+        return _NothingFound()
+
+    async def dkim(self, message: Message) -> Findings:
+        return _NothingFound()
+
+    async def arc(self, message: Message, client: Client) -> Findings:
+        return _NothingFound()
+
+    async def dmarc(self, message: Message, auth: Sequence[AuthResult], sealers: Sequence[str]) -> Findings:
+        return _NothingFound()
 
 
 class Runner(Protocol):

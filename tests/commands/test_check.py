@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import shutil
 from pathlib import Path
 
 from click.testing import CliRunner
@@ -11,6 +12,8 @@ from click.testing import CliRunner
 from mailgw.commands.main import main
 from mailgw.develop.certificate import make_certificate
 from tests.commands.files import CommandTest
+
+SHIPPED = Path(__file__).parent.parent.parent / "etc"
 
 
 class CheckTests(CommandTest):
@@ -42,6 +45,22 @@ class CheckTests(CommandTest):
     def test_a_configuration_that_is_not_there(self) -> None:
         result = self.run_command("check", "--config", "/nonexistent/mailgw.toml", code=1)
         self.assertEqual(result.stderr, "/nonexistent/mailgw.toml: the file does not exist\n")
+
+    def test_the_messages_of_etc_are_judged(self) -> None:
+        self.run_command("user", "add", "alice@example.org", "--no-password")
+        shutil.copytree(SHIPPED / "tests", self.folder / "tests")
+        self.assertEqual(self.run_command("check").stdout, f"{self.configuration}: no errors\n")
+        self.write("filters.toml", "[scores]\nGTUBE = 1\n")
+        errors = self.run_command("check", code=1).stderr.splitlines()
+        self.assertEqual(len(errors), 2, errors)
+        self.assertIn(f"{self.folder}/tests/gtube.eml:10: expected verdict spam, got inbox: the score", errors[0])
+        self.assertIn("known.eml:8: expected score > 15, got ", errors[1])
+
+    def test_a_test_that_cannot_be_read(self) -> None:
+        self.run_command("user", "add", "alice@example.org", "--no-password")
+        (self.folder / "tests").mkdir()
+        self.write("tests/x.eml", "dns a.example MX mx\nexpect verdict spam\n---\nFrom: a@b.example\n\nx\n")
+        self.assertIn("tests/x.eml:1: write an MX as PREFERENCE NAME", self.run_command("check", code=1).stderr)
 
     def test_keys_and_passwords(self) -> None:
         self.run_command("user", "add", "alice@example.org", "--no-password")

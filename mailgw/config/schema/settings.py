@@ -29,6 +29,11 @@ class Settings:
     )
     filters_file: str = setting("Filters, weights and thresholds.", "filters.toml", path=True)
     rules_file: str = setting("Rules of this site.", "rules.toml", path=True)
+    tests_directory: str = setting(
+        "Messages with the verdicts that they must get (*.eml), tried by `mailgw check` and before a reload.",
+        "tests",
+        path=True,
+    )
     domains: Mapping[str, Domain] = setting("Our domains: mail for them is taken on the mx listener.", {})
     listeners: Mapping[str, Listener] = setting("The ports.", {})
     tls: Tls = field(factory=Tls)
