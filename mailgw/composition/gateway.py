@@ -7,10 +7,11 @@ import random
 from typing import Any, TextIO
 
 from mailgw.composition import judging
-from mailgw.composition.etc import load
+from mailgw.composition.etc import Etc, load
 from mailgw.composition.history import make_history
-from mailgw.composition.inbound import make_inbound
+from mailgw.composition.inbound import make_inbound, trace_settings
 from mailgw.composition.outbound import make_outbound
+from mailgw.composition.reload import Reload
 from mailgw.composition.reporting import make_reporting
 from mailgw.composition.senders import make_senders
 from mailgw.operation import log
@@ -44,6 +45,13 @@ def build(path: str | os.PathLike[str], reactor: Any, entropy: random.Random, st
     reporting = make_reporting(etc, resolver, outbound, reactor, cpu, entropy)
     observers = (*reporting.observers, senders.observe)
     inbound = make_inbound(etc, judge, outbound, reactor, cpu, entropy, observers, history.recorder)
+    observer = log.observer(settings.log, stream)
+
+    def take(new: Etc) -> None:
+        judge.become(judging.make_judge(new, resolver, reactor, cpu, senders))
+        inbound.copies.trace = trace_settings(new.settings)
+
+    reload = Reload(etc, take, observer.reopen, reactor, cpu)
     parts = (
         Part("descriptors", Descriptors.of(settings).start, nothing),
         Part("threads", cpu.start, cpu.stop),
@@ -55,6 +63,7 @@ def build(path: str | os.PathLike[str], reactor: Any, entropy: random.Random, st
         *inbound.parts,
         *outbound.parts,
         *reporting.last,
+        Part("reload", reload.start, reload.stop),
     )
     return GatewayService(
         reactor,
@@ -62,5 +71,5 @@ def build(path: str | os.PathLike[str], reactor: Any, entropy: random.Random, st
         parts,
         lambda: inbound.sessions.stop(settings.timeouts.shutdown),
         run_as(settings.user, settings.group),
-        log.observer(settings.log, stream),
+        observer,
     )

@@ -39,6 +39,7 @@ class Inbound:
 
     bindings: tuple[Binding, ...]
     sessions: Sessions
+    copies: Copies
     parts: tuple[Part, ...]
 
 
@@ -59,7 +60,8 @@ def make_inbound(
     guard = Guard(
         settings.limits, Rates(settings.rates), Networks(settings.own_networks), MemoryHistory(reactor), reactor
     )
-    intake = _intake(etc, judge, outbound, reactor, guard, make_id, observers, recorder)
+    copies = Copies(trace_settings(settings), settings.queue, settings.quarantine)
+    intake = _intake(etc, judge, outbound, copies, reactor, guard, make_id, observers, recorder)
     authenticator = UserFile(settings.routing.users_file, cpu, reactor)
     options = tls.server_options(settings.tls)
 
@@ -82,6 +84,7 @@ def make_inbound(
     return Inbound(
         tuple(binding for item in settings.listeners.items() for binding in bindings_of(*item)),
         sessions,
+        copies,
         (
             Part("users and aliases", etc.router.start, etc.router.stop),
             Part("recipients", recipients.start, recipients.stop),
@@ -93,6 +96,7 @@ def _intake(
     etc: Etc,
     judge: Judge,
     outbound: Outbound,
+    copies: Copies,
     reactor: Any,
     guard: Guard,
     make_id: Callable[[], str],
@@ -108,7 +112,7 @@ def _intake(
             judge,
             outbound.store,
             outbound.scheduler.offer,
-            _copies(settings),
+            copies,
             settings.limits,
             guard,
             reactor,
@@ -126,18 +130,15 @@ def _intake(
     )
 
 
-def _copies(settings: Settings) -> Copies:
+def trace_settings(settings: Settings) -> TraceSettings:
+    """Say what is written into messages."""
     trace = settings.trace
-    return Copies(
-        TraceSettings(
-            settings.hostname,
-            trace.authserv_id or settings.hostname,
-            trace.spam_fields,
-            trace.hide_client_address,
-            trace.received_spf,
-        ),
-        settings.queue,
-        settings.quarantine,
+    return TraceSettings(
+        settings.hostname,
+        trace.authserv_id or settings.hostname,
+        trace.spam_fields,
+        trace.hide_client_address,
+        trace.received_spf,
     )
 
 

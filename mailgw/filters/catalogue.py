@@ -109,8 +109,8 @@ FILTERS: tuple[Entry, ...] = (
     Entry(Milter, MilterSettings, lambda settings, s: Milter(settings, s.reactor, s.threads, s.settings.hostname)),
 )
 
-ENGINES: frozenset[type[Filter]] = frozenset({Clamav, Rspamd, Spamassassin, Milter})
-"""Those that ask other programs."""
+ENGINES: frozenset[type[Filter]] = frozenset({Clamav, Rspamd, Spamassassin, Milter, DnsLists})
+"""Those that ask other programs, or lists that others keep."""
 
 
 @frozen
@@ -137,7 +137,7 @@ class Catalogue:
         *,
         offline: bool = False,
     ) -> tuple[Filter, ...]:
-        """Make the filters that are enabled, `offline` without those that ask other programs; without `correspondence`
+        """Make the filters that are enabled, `offline` without those that ask others; without `correspondence`
         nobody is known. Raises ConfigurationErrors for one of another package that cannot be."""
         known = correspondence or NoCorrespondence()
         services = Services(reactor, reactor, threads, resolver, self.rules, settings, Anatomies(threads), known)

@@ -27,11 +27,13 @@ class LineObserver:
     `write` takes a line with its line end. A value that JSON does not know is written as its text.
     """
 
-    def __init__(self, settings: Log, write: Callable[[str], Any]) -> None:
+    def __init__(self, settings: Log, write: Callable[[str], Any], reopen: Callable[[], None] = lambda: None) -> None:
         lowest = LogLevel.levelWithName(settings.level)
         self._names = {level: level.name for level in LogLevel.iterconstants() if level >= lowest}
         self._line = _json_line if settings.format == "json" else _text_line
         self._write = write
+        self.reopen = reopen
+        """Open the file anew, when there is one: it may have been moved away. Raises OSError, and goes on as before."""
 
     def __call__(self, event: LogEvent) -> None:
         level = event.get("log_level", LogLevel.info)
@@ -49,12 +51,12 @@ def observer(settings: Log, stream: TextIO | None) -> LineObserver:
     of the log is lost with the process.
     """
     if settings.file:
-        target = _open(settings.file)
-    elif stream is None:
+        file = _LogFile(settings.file)
+        return LineObserver(settings, file.write, file.reopen)
+    if stream is None:
         raise OSError("log.file: a daemon needs a file for its log; name one, or start twistd with --nodaemon")
-    else:
-        target = stream
-    if target is stream and isinstance(stream, io.TextIOWrapper):
+    target = stream
+    if isinstance(stream, io.TextIOWrapper):
         # In a locale that cannot write a character an event with it would be lost.
         stream.reconfigure(errors="backslashreplace")
 
@@ -63,6 +65,22 @@ def observer(settings: Log, stream: TextIO | None) -> LineObserver:
         target.flush()
 
     return LineObserver(settings, write)
+
+
+class _LogFile:
+    """Raises OSError when it cannot be opened."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._file = _open(path)
+
+    def write(self, line: str) -> None:
+        self._file.write(line)
+        self._file.flush()
+
+    def reopen(self) -> None:
+        old, self._file = self._file, _open(self._path)
+        old.close()
 
 
 def _open(path: str) -> TextIO:

@@ -154,6 +154,15 @@ class Judge:
         self._clock = clock
         self._time_limit = time_limit
 
+    def become(self, other: Judge) -> None:
+        """Judge as another does, from now on: for a configuration that was read again. Messages under way end by the
+        new policy, with the evidence that they have."""
+        self._authenticator = other._authenticator
+        self._runner = other._runner
+        self._policies = other._policies
+        self._greylist = other._greylist
+        self._time_limit = other._time_limit
+
     def begin(self, client: Client, reverse_path: Mailbox | None) -> Early | None:
         """Start what needs no message. None for an authenticated user: whom we know needs no sender authentication,
         and a client's home network would fail it."""

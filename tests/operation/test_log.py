@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from pathlib import Path
 
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
@@ -96,3 +97,17 @@ class LogTests(SynchronousTestCase):
             Logger(observer=observer(Log(file=path), io.StringIO())).info(text)
         with open(path) as file:
             self.assertEqual([line.split()[-1] for line in file], ["one", "two"])
+
+
+class ReopenTests(SynchronousTestCase):
+    def test_a_file_that_was_moved_away_is_opened_anew(self) -> None:
+        path = Path(self.mktemp())
+        observe = observer(Log(file=str(path)), None)
+        observe({"log_level": LogLevel.info, "log_format": "one", "log_time": 0.0})
+        moved = path.with_suffix(".1")
+        path.rename(moved)
+        observe({"log_level": LogLevel.info, "log_format": "two", "log_time": 0.0})
+        observe.reopen()
+        observe({"log_level": LogLevel.info, "log_format": "three", "log_time": 0.0})
+        self.assertEqual([line.split()[-1] for line in moved.read_text().splitlines()], ["one", "two"])
+        self.assertEqual([line.split()[-1] for line in path.read_text().splitlines()], ["three"])
