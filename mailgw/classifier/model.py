@@ -1,8 +1,9 @@
-"""The model: weights of three views, scored together, learned online."""
+"""The model: weights of three views, scored together, stepping towards labels."""
 
 from __future__ import annotations
 
 from math import exp, sqrt
+from operator import add
 
 import numpy as np
 from attrs import define, frozen
@@ -18,7 +19,9 @@ Cells = NDArray[np.int64]
 """A row of cells for each view; a cell is two int32: the sum of steps, and the sum of their squares."""
 
 UNIT = 4096
-"""A step is an error (-1.0 to 1.0) in this many parts; an error below half a part teaches nothing."""
+"""A step is an error (-1.0 to 1.0) in this many parts."""
+_SMALLEST = UNIT // 128
+"""Smaller steps are not made: what is known that well teaches nothing, and most messages of a stream are."""
 # The rate in front of z / sqrt(n): 0.02 for a message of 1,500 features, as measured over several corpora, both ways
 # and from each part to the others: from 0.015 to 0.03 the results differ by less than those between two orders.
 # Scores are divided by the features' root, or long messages would shout.
@@ -27,9 +30,6 @@ _SCALE = _RATE / sqrt(UNIT)
 _EPSILON = np.float32(0.001 * UNIT)
 _FEWEST = 50
 """Features below which a message's score is not raised any more: a few words are no firm ground."""
-# The class that was learned more often makes smaller steps: by the fourth root of how many times more often.
-_BALANCE = 0.25
-_BALANCE_START = 10
 
 
 @frozen
@@ -48,13 +48,23 @@ class Reading:
         return sum(self.logits) / len(self.logits)
 
 
-Steps = tuple[int, ...]
-"""What one message added, for each view, in UNITs."""
+@frozen
+class Taught:
+    """What one message added to its cells, for each view in UNITs: its steps, and their squares."""
+
+    steps: tuple[int, ...]
+    squares: tuple[int, ...]
+
+    def __add__(self, other: Taught) -> Taught:
+        return Taught(
+            tuple(map(add, self.steps, other.steps)),
+            tuple(map(add, self.squares, other.squares)),
+        )
 
 
 @define
 class Model:
-    """`cells` may be a file's, mapped: only `learn` and `undo` write. `spam` and `ham` count what was learned."""
+    """`cells` may be a file's, mapped: only `teach` and `undo` write. `spam` and `ham` count what was learned."""
 
     cells: Cells
     spam: int = 0
@@ -67,43 +77,42 @@ class Model:
 
     def read(self, sample: Sample) -> Reading:
         """Score a sample."""
-        slots = features.all_slots(sample)
-        cells = tuple(row.take(of_view) for row, of_view in zip(self.cells, slots, strict=True))
+        return self.read_slots(features.all_slots(sample))
+
+    def read_slots(self, slots: tuple[Slots, ...]) -> Reading:
+        """Score a sample by its features."""
+        cells = tuple([row.take(of_view) for row, of_view in zip(self.cells, slots, strict=True)])
         return Reading(slots, cells, tuple([_logit(found) for found in cells]))
 
-    def learn(self, reading: Reading, *, spam: bool) -> Steps:
-        """Learn from a message that was read just now, nothing else having been learned since. Give its steps."""
-        weight = self._balance(spam)
-        steps = tuple([round(UNIT * weight * (spam - _probability(logit))) for logit in reading.logits])
-        for row, slots, cells, step in zip(self.cells, reading.slots, reading.cells, steps, strict=True):
+    def teach(self, reading: Reading, *, spam: bool) -> Taught:
+        """Step towards a label, from a reading of just now: nothing else may have been taught since."""
+        steps = tuple([_step(spam - _probability(logit)) for logit in reading.logits])
+        squares = tuple([_square(step) for step in steps])
+        for n, step in enumerate(steps):
             if step:
-                _add(cells, step, _square(step))
-                row[slots] = cells
-        self._count(spam, 1)
-        return steps
+                cells = reading.cells[n]
+                _add(cells, step, squares[n])
+                self.cells[n][reading.slots[n]] = cells
+        return Taught(steps, squares)
 
-    def undo(self, sample: Sample, steps: Steps, *, spam: bool) -> None:
-        """Take away what `learn` gave these steps for, to the last bit, whatever was learned since."""
-        for row, slots, step in zip(self.cells, features.all_slots(sample), steps, strict=True):
-            if step:
-                cells = row.take(slots)
-                _add(cells, -step, -_square(step))
-                row[slots] = cells
-        self._count(spam, -1)
+    def undo(self, slots: tuple[Slots, ...], taught: Taught) -> None:
+        """Take away what a message with these features added, to the last bit, whatever was taught since."""
+        for row, of_view, step, square in zip(self.cells, slots, taught.steps, taught.squares, strict=True):
+            if step or square:
+                cells = row.take(of_view)
+                _add(cells, -step, -square)
+                row[of_view] = cells
 
-    def word_weights(self, slots: Slots) -> NDArray[np.float32]:
-        """Give the weights of slots of the words' view."""
-        return _weights(self.cells[VIEWS.index("words")].take(slots))
-
-    def _balance(self, spam: bool) -> float:
-        own, other = (self.spam, self.ham) if spam else (self.ham, self.spam)
-        return float(min(1.0, ((other + _BALANCE_START) / (own + _BALANCE_START)) ** _BALANCE))
-
-    def _count(self, spam: bool, change: int) -> None:
+    def count(self, spam: bool, change: int) -> None:
+        """Count a message learned (1) or forgotten (-1)."""
         if spam:
             self.spam += change
         else:
             self.ham += change
+
+    def word_weights(self, slots: Slots) -> NDArray[np.float32]:
+        """Give the weights of slots of the words' view."""
+        return _weights(self.cells[VIEWS.index("words")].take(slots))
 
 
 def _weights(cells: Cells) -> NDArray[np.float32]:
@@ -124,6 +133,11 @@ def _logit(cells: Cells) -> float:
 
 def _probability(logit: float) -> float:
     return 1 / (1 + exp(-max(min(logit, 30.0), -30.0)))
+
+
+def _step(error: float) -> int:
+    step = round(UNIT * error)
+    return step if abs(step) >= _SMALLEST else 0
 
 
 def _square(step: int) -> int:

@@ -27,6 +27,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from mailgw.classifier.learning import InMemory, Learning
 from mailgw.classifier.model import VIEWS, Model
 from mailgw.classifier.sample import Sample
 from mailgw.filters.sampling import read_sample
@@ -58,6 +59,7 @@ class Mailgw:
 
     def __init__(self) -> None:
         self._model = Model.empty()
+        self._learning = Learning(self._model, InMemory())
         self._last: tuple[Entry, Sample] | None = None
         self.views: list[tuple[float, ...]] = []
         self.seconds = 0.0
@@ -78,7 +80,7 @@ class Mailgw:
         start = time.process_time()
         if again:  # it was judged a while ago
             self._reading = self._model.read(sample)
-        self._model.learn(self._reading, spam=entry.spam)
+        self._learning.learn(sample.key, self._reading, spam=entry.spam)
         self.seconds += time.process_time() - start
 
     def _sample(self, entry: Entry) -> Sample:
