@@ -20,9 +20,15 @@ _FLATTEST, _STEEPEST = 0.1, 3.0
 _SHRINK = 0.01
 
 
+_FEWEST = 10
+"""Scores of each kind below which nothing is fitted."""
+
+
 @frozen
 class Calibration:
-    slope: float = 1.0
+    """As long as nothing is measured it claims little: two fifths of what the scores say."""
+
+    slope: float = 0.4
     offset: float = 0.0
 
     def logit(self, score: float) -> float:
@@ -34,8 +40,8 @@ class Calibration:
 
 
 def fit(ham: NDArray[np.float64], spam: NDArray[np.float64]) -> Calibration:
-    """Fit the curve to the scores of ham and of spam; with nothing of a kind, it is the scores' own."""
-    if not len(ham) or not len(spam):
+    """Fit the curve to the scores of ham and of spam; with too few of a kind, nothing is fitted."""
+    if min(len(ham), len(spam)) < _FEWEST:
         return Calibration()
     scores = np.concatenate((ham, spam))
     targets = np.concatenate((np.full(len(ham), 1 / (len(ham) + 2)), np.full(len(spam), 1 - 1 / (len(spam) + 2))))

@@ -16,6 +16,8 @@ from mailgw.classifier.model import Model, Reading, Taught
 
 KEPT = 1000
 """Messages of each kind that are kept for rehearsal: about 14 KB each, of hashes only."""
+LONG_RUN = 20
+"""Messages of one kind in a row, from which on their scores say nothing of how well the kinds are told apart."""
 _LEAD = 1
 """Messages that one kind may be ahead."""
 # Late in a long life new messages still find a place, or only the first years would be rehearsed.
@@ -60,19 +62,26 @@ class InMemory:
 
 
 class Learning:
-    """Teaches a model. `lead` is how many more spam than ham it was taught of late, `walked` how often it rehearsed."""
+    """Teaches a model. `lead` is how many more spam than ham it was taught of late, `walked` how often it rehearsed.
+
+    `run` is how many messages of the last one's kind it has learned in a row.
+    """
 
     def __init__(self, model: Model, memory: Memory, lead: int = 0, walked: int = 0) -> None:
         self._model = model
         self._memory = memory
         self.lead = lead
         self.walked = walked
+        self.run = 0
+        self._last: bool | None = None
 
     def learn(self, key: bytes, reading: Reading, *, spam: bool) -> Taught:
         """Learn a message that was read just now; give what it taught. `key` names it."""
         taught = self._model.teach(reading, spam=spam)
         self._model.count(spam, 1)
         self._keep(key, reading.slots, spam)
+        self.run = self.run + 1 if spam == self._last else 1
+        self._last = spam
         self.lead += 1 if spam else -1
         if abs(self.lead) > _LEAD:
             if any(taught.steps):  # else nothing was overwritten

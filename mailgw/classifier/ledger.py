@@ -22,9 +22,9 @@ Source = Literal["command", "moved", "verdict"]
 """Who said what it is: `mailgw learn`, a user who moved it, or a verdict on strong evidence of other kinds."""
 
 MIGRATIONS = (
-    "CREATE TABLE learned (key BLOB PRIMARY KEY, spam INTEGER NOT NULL, taught BLOB NOT NULL, logit REAL NOT NULL,"
+    "CREATE TABLE learned (key BLOB PRIMARY KEY, spam INTEGER NOT NULL, taught BLOB NOT NULL, logit REAL,"
     " time REAL NOT NULL, source TEXT NOT NULL, reference TEXT NOT NULL) WITHOUT ROWID;"
-    "CREATE INDEX learned_last ON learned (spam, time);"
+    "CREATE INDEX learned_last ON learned (spam, time) WHERE logit IS NOT NULL;"
     "CREATE INDEX learned_reference ON learned (reference) WHERE reference != '';"
     "CREATE TABLE kept (id INTEGER PRIMARY KEY, key BLOB NOT NULL, sizes BLOB NOT NULL, slots BLOB NOT NULL);"
     "CREATE INDEX kept_key ON kept (key);"
@@ -41,11 +41,11 @@ _SPAM_PLACES = 1 << 20
 
 @frozen
 class Learned:
-    """`logit` is the score from before it was learned."""
+    """`logit` is the score from before it was learned; None where it says nothing (`learning.LONG_RUN`)."""
 
     spam: bool
     taught: Taught
-    logit: float
+    logit: float | None
     time: float
     source: Source
     reference: str = ""
@@ -161,7 +161,7 @@ class Ledger:
 
     def _logits(self, spam: bool) -> NDArray[np.float64]:
         rows = self._connection.execute(
-            "SELECT logit FROM learned WHERE spam = ? ORDER BY time DESC LIMIT ?", (spam, RECENT)
+            "SELECT logit FROM learned WHERE spam = ? AND logit IS NOT NULL ORDER BY time DESC LIMIT ?", (spam, RECENT)
         )
         return np.array([logit for (logit,) in rows], np.float64)
 

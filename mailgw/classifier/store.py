@@ -20,7 +20,7 @@ from typing import Literal
 from attrs import frozen
 
 from mailgw.classifier import features, weights
-from mailgw.classifier.learning import Learning
+from mailgw.classifier.learning import LONG_RUN, Learning
 from mailgw.classifier.ledger import MIGRATIONS, Learned, Ledger, Source
 from mailgw.classifier.sample import Sample
 from mailgw.classifier.weights import ModelUnusable, Trained
@@ -92,7 +92,8 @@ class Learner:
             self._forget(key, sample, known)
         reading = self._model.read(sample)
         taught = self._learning.learn(key, reading, spam=spam)
-        self._ledger.add(key, Learned(spam, taught, reading.logit, now, source, reference))
+        logit = reading.logit if self._learning.run <= LONG_RUN else None
+        self._ledger.add(key, Learned(spam, taught, logit, now, source, reference))
         self._changed += 1
         return "learned" if known is None else "corrected"
 

@@ -9,6 +9,7 @@ from mailgw.commands.config import config
 from mailgw.commands.configuration import config_option
 from mailgw.commands.doctor import doctor
 from mailgw.commands.explain import explain
+from mailgw.commands.learn import learn
 from mailgw.commands.quarantine import quarantine
 from mailgw.commands.queue import queue
 from mailgw.commands.reports import reports
@@ -28,7 +29,7 @@ def main() -> None:
     """
 
 
-for command in (check, config, doctor, explain, quarantine, queue, reports, send, trace, user):
+for command in (check, config, doctor, explain, learn, quarantine, queue, reports, send, trace, user):
     main.add_command(command)
 
 if __name__ == "__main__":

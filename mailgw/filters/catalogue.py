@@ -22,6 +22,7 @@ from mailgw.filters.appearance import Appearance
 from mailgw.filters.attachments import Attachments, AttachmentsSettings
 from mailgw.filters.base import Filter, FilterSettings
 from mailgw.filters.clamav import Clamav, ClamavSettings
+from mailgw.filters.classifier import Classifier, ClassifierSettings, directory_of
 from mailgw.filters.combinations import find_faults
 from mailgw.filters.connection import Connection
 from mailgw.filters.correspondence import Correspondence, NoCorrespondence
@@ -99,6 +100,11 @@ FILTERS: tuple[Entry, ...] = (
         lambda settings, s: Senders(settings, os.path.dirname(s.settings.filters_file), s.clock, s.threads),
     ),
     Entry(Gtube, FilterSettings, lambda settings, s: Gtube(settings, s.threads)),
+    Entry(
+        Classifier,
+        ClassifierSettings,
+        lambda settings, s: Classifier(settings, s.anatomies, directory_of(s.settings.state_directory), s.clock),
+    ),
     Entry(Clamav, ClamavSettings, lambda settings, s: Clamav(settings, s.reactor, s.threads)),
     Entry(Rspamd, RspamdSettings, lambda settings, s: Rspamd(settings, s.reactor, s.threads, s.settings.hostname)),
     Entry(

@@ -41,9 +41,10 @@ class CalibrationTests(SynchronousTestCase):
         self.assertLess(abs(shifted.probability(3.0) - 0.5), 0.05)
 
     def test_few_messages_make_no_certainty(self) -> None:
-        found = fit(np.array([-1.0]), np.array([1.0]))
+        found = fit(np.array([-1.0] * 10), np.array([1.0] * 10))
         self.assertLess(found.probability(1.0), 0.95)
-        self.assertEqual(fit(np.array([]), np.array([1.0])), Calibration())
+        self.assertEqual(fit(np.array([]), np.array([1.0] * 100)), Calibration())
+        self.assertLess(Calibration().probability(3.0), 0.8)
 
     def test_scores_that_tell_nothing_or_the_contrary_never_turn_round(self) -> None:
         for ham, spam in (([1.0] * 50, [1.0] * 50), ([5.0] * 50, [-5.0] * 50), ([1e3] * 50, [-1e3] * 50)):

@@ -15,6 +15,7 @@ import numpy as np
 from twisted.trial.unittest import SynchronousTestCase
 
 from mailgw.classifier import store, weights
+from mailgw.classifier.learning import LONG_RUN
 from mailgw.classifier.store import Busy, Learner, read_status, weights_path
 from mailgw.classifier.weights import ModelUnusable, Reader, Trained
 from tests.classifier.support import sample
@@ -127,14 +128,24 @@ class LearnerTests(StoreTest):
             pass
 
     def test_calibration_comes_from_scores_before_learning(self) -> None:
-        self.learn(range(100), spam=True)
-        self.learn(range(100), spam=False)
+        with Learner(self.directory) as learner:
+            for number in range(100):
+                for spam in (True, False):
+                    learner.learn(sample(number, spam=spam), spam=spam, source="command", now=float(number))
+            learner.commit()
         trained = self.trained()
         for number in range(300, 320):
             self.assertGreater(
                 trained.calibration.probability(trained.model.read(sample(number, spam=True)).logit), 0.7
             )
             self.assertLess(trained.calibration.probability(trained.model.read(sample(number, spam=False)).logit), 0.3)
+
+    def test_scores_within_a_long_run_of_one_kind_do_not_count(self) -> None:
+        """Anything is known as spam after a thousand messages of spam: that is no measure."""
+        self.learn(range(100), spam=True)
+        self.learn(range(100), spam=False)
+        status = read_status(self.directory)
+        self.assertEqual([of for _, of in status.errors.values()], [LONG_RUN, LONG_RUN])
 
     def test_status(self) -> None:
         self.assertIsNone(read_status(self.directory).trained)

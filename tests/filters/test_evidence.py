@@ -18,6 +18,7 @@ message with LF line ends, which become CRLF:
     set attachments.allowed = ["url"]
                             a setting of filters.toml, of [filters], as TOML
     smtputf8                the transaction is one of RFC 6531
+    taught                  the classifier has learned the messages of tests/classifier/support.py, 200 of each kind
     ---
     From: ...
 
@@ -36,13 +37,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from attrs import define, field
+from attrs import define, evolve, field
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from mailgw.classifier.store import Learner
 from mailgw.config.schema import Domain, FilterFile, Settings
 from mailgw.filters import catalogue, runner
+from mailgw.filters.classifier import directory_of
 from mailgw.filters.correspondence import Known
 from mailgw.filters.runner import FilterRunner
 from mailgw.mail.address import Mailbox
@@ -50,6 +53,7 @@ from mailgw.mail.envelope import Recipient
 from mailgw.mail.evidence import AuthResult
 from mailgw.mail.transaction import Signal, SignalKind
 from mailgw.operation.threads import ThreadsInline
+from tests.classifier.support import sample
 from tests.fakes import FakeResolver
 from tests.filters.files import fill_in
 from tests.filters.support import NOW, make_transaction
@@ -86,6 +90,7 @@ class Case:
     zone: dict[str, dict[str, list[object]]] = field(factory=dict)
     settings: str = ""
     correspondence: FakeCorrespondence = field(factory=lambda: FakeCorrespondence())
+    taught: bool = False
 
     def take(self, line: str) -> None:
         word, _, value = line.partition(" ")
@@ -94,6 +99,8 @@ class Case:
             getattr(self, word).append(value)
         elif word == "nothing":
             self.nothing = True
+        elif word == "taught":
+            self.taught = True
         elif word == "smtputf8":
             self.changes["smtputf8"] = True
         elif word == "signal":
@@ -152,9 +159,24 @@ class EvidenceTests(SynchronousTestCase):
         clock.advance(NOW)
         filter_file = FilterFile(filters=merge(self.FILTERS, tomllib.loads(case.settings)))
         filters = catalogue.read(filter_file, "filters.toml", str(RULES)).make(
-            self.SETTINGS, clock, ThreadsInline(), FakeResolver(case.zone), case.correspondence
+            evolve(self.SETTINGS, state_directory=self.taught() if case.taught else self.mktemp()),
+            clock,
+            ThreadsInline(),
+            FakeResolver(case.zone),
+            case.correspondence,
         )
         return FilterRunner(filters, clock)
+
+    def taught(self) -> str:
+        """Give a state directory with a classifier that has learned."""
+        state = Path(self.mktemp())
+        state.mkdir(parents=True)
+        with Learner(directory_of(str(state))) as learner:
+            for number in range(200):
+                for spam in (True, False):
+                    learner.learn(sample(number, spam=spam), spam=spam, source="command", now=float(number))
+            learner.commit()
+        return str(state)
 
     def setUp(self) -> None:
         self.runner = self.make_runner(Case("", b""))
@@ -164,7 +186,7 @@ class EvidenceTests(SynchronousTestCase):
         transaction.auth += case.auth
         runner = (
             self.make_runner(case)
-            if case.settings or case.zone or case.correspondence != FakeCorrespondence()
+            if case.settings or case.zone or case.taught or case.correspondence != FakeCorrespondence()
             else self.runner
         )
         self.successResultOf(Deferred.fromCoroutine(runner.run(transaction)))
