@@ -14,7 +14,7 @@ from mailgw.composition.outbound import make_outbound
 from mailgw.composition.reload import Reload
 from mailgw.composition.reporting import make_reporting
 from mailgw.composition.senders import make_senders
-from mailgw.operation import log
+from mailgw.operation import garbage, log
 from mailgw.operation.descriptors import Descriptors
 from mailgw.operation.service import GatewayService, Part, nothing, run_as
 from mailgw.operation.threads import Pool
@@ -64,6 +64,7 @@ def build(path: str | os.PathLike[str], reactor: Any, entropy: random.Random, st
         *outbound.parts,
         *reporting.last,
         Part("reload", reload.start, reload.stop),
+        Part("garbage collector", garbage.settle, nothing),
     )
     return GatewayService(
         reactor,
