@@ -13,6 +13,7 @@ from mailgw.composition.gateway import build
 from mailgw.config.errors import ConfigurationErrors
 from mailgw.operation.service import StartError
 from mailgw.operation.tls import TlsError
+from mailgw.operation.workers import Place
 
 DEFAULT_CONFIG = "/etc/mailgw/mailgw.toml"
 
@@ -22,7 +23,10 @@ class Options(usage.Options):
 
     synopsis = "[--config FILE]"
     longdesc = "A mail gateway. Everything else is configured in the file."
-    optParameters = [["config", "c", DEFAULT_CONFIG, "The main configuration file."]]
+    optParameters = [
+        ["config", "c", DEFAULT_CONFIG, "The main configuration file."],
+        ["worker", None, None, "What a worker is told by its supervisor; not for people."],
+    ]
 
 
 def makeService(options: Options) -> IService:
@@ -33,7 +37,8 @@ def makeService(options: Options) -> IService:
     try:
         # A daemon's standard output leads nowhere.
         stream = sys.stdout if options.parent is None or options.parent["nodaemon"] else None
-        return build(options["config"], twisted_reactor, random.SystemRandom(), stream)
+        place = None if options["worker"] is None else Place.from_text(options["worker"])
+        return build(options["config"], twisted_reactor, random.SystemRandom(), stream, place)
     except ConfigurationErrors as errors:
         sys.exit("\n".join(f"mailgw: {error}" for error in errors.errors))
     except (StartError, TlsError, OSError) as error:

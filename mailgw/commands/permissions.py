@@ -44,7 +44,10 @@ def _problems(settings: Settings) -> Iterator[tuple[str, str]]:
 
 
 def _files(settings: Settings) -> Iterator[tuple[str, str]]:
-    """What is read while the gateway runs; the rest it reads as root, when it starts."""
+    """What is read while the gateway runs; the rest it reads as root, when it starts. Workers start as the user."""
+    if settings.workers != 1:
+        yield "filters_file", settings.filters_file
+        yield "rules_file", settings.rules_file
     yield "routing.users_file", settings.routing.users_file
     yield "routing.aliases_file", settings.routing.aliases_file
     for name, domain in settings.domains.items():

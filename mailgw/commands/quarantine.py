@@ -18,7 +18,8 @@ from mailgw.commands.output import console, moment, printable
 from mailgw.commands.times import Moment
 from mailgw.history import tables
 from mailgw.history.recorder import insert_fate
-from mailgw.queue.held import HeldMail
+from mailgw.operation.workers import queue_directories, queue_directory
+from mailgw.queue.held import AllHeldMail
 from mailgw.queue.item import Delivery
 from mailgw.queue.store import Entry, QueueUnusable
 from mailgw.state.database import StateUnusable, connect, transact
@@ -148,8 +149,10 @@ def delete(dry_run: bool, yes: bool, **selection: Any) -> None:
     _ended("deleted", names, changed)
 
 
-def _open() -> HeldMail:
-    return _do(lambda: HeldMail(Path(read_settings().state_directory) / "queue"))
+def _open() -> AllHeldMail:
+    state_directory = read_settings().state_directory
+    directories = queue_directories(state_directory) or [queue_directory(state_directory, 0)]
+    return _do(lambda: AllHeldMail(directories))
 
 
 R = TypeVar("R")
@@ -162,7 +165,7 @@ def _do(work: Callable[[], R]) -> R:
         raise click.ClickException(str(error)) from None
 
 
-def _chosen(held: HeldMail, selection: dict[str, Any]) -> list[Entry]:
+def _chosen(held: AllHeldMail, selection: dict[str, Any]) -> list[Entry]:
     if not any(value for value in selection.values()):
         raise click.UsageError("say which: IDs, --from, --to, --since or --until")
     entries = _select(held, **selection)
@@ -173,7 +176,7 @@ def _chosen(held: HeldMail, selection: dict[str, Any]) -> list[Entry]:
 
 
 def _select(
-    held: HeldMail,
+    held: AllHeldMail,
     ids: Sequence[str],
     sender: str,
     recipient: str,

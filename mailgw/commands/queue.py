@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from heapq import merge
+from itertools import islice
 from typing import Any
 
 import click
@@ -12,6 +14,7 @@ from rich.table import Table
 
 from mailgw.commands.configuration import config_option, read_settings
 from mailgw.commands.output import console, moment, printable
+from mailgw.operation.workers import queue_directories, queue_directory
 from mailgw.queue.item import Delivery, QueuedMessage
 from mailgw.queue.listing import Listing
 from mailgw.queue.store import Entry, QueueUnusable
@@ -31,15 +34,15 @@ def queue() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def list_queue(limit: int, as_json: bool) -> None:
     """List the messages that wait, the oldest first."""
-    with _listing() as listing:
+    with _listings() as listings:
         try:
-            entries = _entries(listing, limit)
+            entries = list(_oldest(listings, limit))
             if as_json:
                 for entry in entries:
                     click.echo(json.dumps(_summary(entry)))
                 return
             rows = [_row(entry) for entry in entries]
-            size = listing.size()
+            sizes = [listing.size() for listing in listings]
         except QueueUnusable as error:
             raise click.ClickException(str(error)) from None
     if rows:
@@ -47,8 +50,9 @@ def list_queue(limit: int, as_json: bool) -> None:
         for row in rows:
             table.add_row(*row)
         console().print(table)
-    shown = "" if len(rows) == size.messages else f", {len(rows)} of them shown"
-    click.echo(f"{size.messages} messages with {size.deliveries} deliveries in the queue{shown}")
+    messages = sum(size.messages for size in sizes)
+    shown = "" if len(rows) == messages else f", {len(rows)} of them shown"
+    click.echo(f"{messages} messages with {sum(size.deliveries for size in sizes)} deliveries in the queue{shown}")
 
 
 @queue.command()
@@ -57,9 +61,10 @@ def list_queue(limit: int, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def show(message_id: str, as_json: bool) -> None:
     """Show a message of the queue: its envelope, its verdict, and what became of each recipient."""
-    with _listing() as listing:
+    with _listings() as listings:
         try:
-            entry = listing.entry(message_id.upper())
+            found = (listing.entry(message_id.upper()) for listing in listings)
+            entry = next((entry for entry in found if entry is not None), None)
         except QueueUnusable as error:
             raise click.ClickException(str(error)) from None
     if entry is None:
@@ -70,11 +75,23 @@ def show(message_id: str, as_json: bool) -> None:
         _print_entry(entry)
 
 
-def _listing() -> Listing:
-    try:
-        return Listing(Path(read_settings().state_directory) / "queue")
-    except QueueUnusable as error:
-        raise click.ClickException(str(error)) from None
+@contextmanager
+def _listings() -> Iterator[list[Listing]]:
+    """The queues of all workers, and those that former workers have left."""
+    state_directory = read_settings().state_directory
+    directories = queue_directories(state_directory) or [queue_directory(state_directory, 0)]
+    with ExitStack() as stack:
+        try:
+            listings = [stack.enter_context(Listing(directory)) for directory in directories]
+        except QueueUnusable as error:
+            raise click.ClickException(str(error)) from None
+        yield listings
+
+
+def _oldest(listings: Sequence[Listing], limit: int) -> Iterator[Entry]:
+    """The first messages of all queues together: ids sort by time."""
+    entries = [_entries(listing, limit) for listing in listings]
+    return islice(merge(*entries, key=lambda entry: entry.message.id), limit)
 
 
 def _entries(listing: Listing, limit: int) -> Iterator[Entry]:

@@ -17,6 +17,7 @@ from mailgw.mail.identifiers import new_id
 from mailgw.operation import tls
 from mailgw.operation.service import Binding, Part
 from mailgw.operation.threads import Pool
+from mailgw.operation.workers import Place
 from mailgw.reception.acceptance import Acceptance, Observer, Recorder
 from mailgw.reception.copies import Copies, TraceSettings
 from mailgw.reception.credentials import UserFile
@@ -50,6 +51,7 @@ def make_inbound(
     reactor: Any,
     cpu: Pool,
     entropy: random.Random,
+    place: Place,
     observers: Sequence[Observer] = (),
     recorder: Recorder | None = None,
 ) -> Inbound:
@@ -63,7 +65,7 @@ def make_inbound(
     copies = Copies(trace_settings(settings), settings.queue, settings.quarantine)
     intake = _intake(etc, judge, outbound, copies, reactor, guard, make_id, observers, recorder)
     authenticator = UserFile(settings.routing.users_file, cpu, reactor)
-    options = tls.server_options(settings.tls)
+    options = tls.server_options(settings.tls, place.read)
 
     def bindings_of(name: str, listener: Listener) -> list[Binding]:
         session = SessionSettings(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,10 @@ from mailgw.delivery.relay import RelayAgent
 from mailgw.delivery.sessions import Sessions
 from mailgw.dns.interface import Resolver
 from mailgw.mail.address import Mailbox, ascii_domain
+from mailgw.operation import workers
 from mailgw.operation.service import Part, nothing
 from mailgw.operation.threads import Pool
+from mailgw.operation.workers import Place
 from mailgw.queue import quarantine
 from mailgw.queue.agent import DeliveryAgent, FateObserver
 from mailgw.queue.held import NudgeWatch
@@ -51,19 +54,16 @@ def make_outbound(
     reactor: Any,
     disk: Pool,
     entropy: random.Random,
+    place: Place,
     observer: FateObserver | None = None,
 ) -> Outbound:
-    """Put it together. `disk` are threads that may wait for files; `observer` is told what becomes of mail."""
+    """Put it together. `disk` are threads that may wait for files; `observer` is told what becomes of mail.
+
+    The queues that workers have left which are no more are emptied too, by a scheduler of their own each.
+    """
     settings = etc.settings
     ours = next(iter(settings.domains), settings.hostname)
     srs = Srs(ascii_domain(settings.forwarding.srs_domain or ours), reactor.seconds)
-    store = SqliteStore(
-        Path(settings.state_directory) / "queue",
-        reactor,
-        inline_size=settings.queue.inline_size,
-        minimum_free=settings.queue.minimum_free,
-        clock=reactor,
-    )
     maildir = MaildirAgent(settings.maildir, disk, settings.hostname, reactor)
     hops = Sessions(reactor, resolver, settings.relay, settings.routes, settings.hostname, disk, entropy)
     relay = RelayAgent(hops, disk)
@@ -86,19 +86,60 @@ def make_outbound(
         "alias": AliasAgent(),
         quarantine.AGENT: quarantine.QuarantineAgent(),
     }
-    scheduler = Scheduler(store, agents, reporter, reactor, entropy, settings.queue, settings.reports.delay, observer)
-    watch = NudgeWatch(Path(settings.state_directory) / "queue", scheduler.look_again, reactor)
+    directory = workers.queue_directory(settings.state_directory, place.number)
+    queues = [
+        _make_queue(path, settings, agents, reporter, reactor, entropy, observer)
+        for path in (directory, *workers.left_over(settings.state_directory, place))
+    ]
     parts = (
         Part("return paths", lambda: _load_srs(srs, settings), nothing),
-        Part("queue", store.open, store.close),
+        *(queue.opened for queue in queues),
         Part("folders", nothing, maildir.close),
         Part("relay", nothing, relay.close),
         Part("call-ahead", nothing, verifier.stop),
-        Part("quarantine", watch.start, watch.stop),
-        Part("scheduler", scheduler.start, lambda: scheduler.stop(settings.timeouts.shutdown)),
+        *(part for queue in queues for part in queue.running),
     )
     notices = _notices(etc, Mailbox("postmaster", ours), reactor, entropy)
-    return Outbound(store, scheduler, verifier, srs, notices, parts)
+    return Outbound(queues[0].store, queues[0].scheduler, verifier, srs, notices, parts)
+
+
+@frozen
+class _Queue:
+    """One queue with what empties it: the part that opens it, and those that run once all is open."""
+
+    store: SqliteStore
+    scheduler: Scheduler
+    opened: Part
+    running: tuple[Part, ...]
+
+
+def _make_queue(
+    directory: Path,
+    settings: Settings,
+    agents: Mapping[str, DeliveryAgent],
+    reporter: ReportWriter,
+    reactor: Any,
+    entropy: random.Random,
+    observer: FateObserver | None,
+) -> _Queue:
+    store = SqliteStore(
+        directory,
+        reactor,
+        inline_size=settings.queue.inline_size,
+        minimum_free=settings.queue.minimum_free,
+        clock=reactor,
+    )
+    scheduler = Scheduler(store, agents, reporter, reactor, entropy, settings.queue, settings.reports.delay, observer)
+    watch = NudgeWatch(directory, scheduler.look_again, reactor)
+    return _Queue(
+        store,
+        scheduler,
+        Part("queue", store.open, store.close),
+        (
+            Part("quarantine", watch.start, watch.stop),
+            Part("scheduler", scheduler.start, lambda: scheduler.stop(settings.timeouts.shutdown)),
+        ),
+    )
 
 
 def _notices(etc: Etc, postmaster: Mailbox, reactor: Any, entropy: random.Random) -> HoldNotices:

@@ -13,6 +13,7 @@ from mailgw.dns.interface import Resolver
 from mailgw.mail.address import Mailbox
 from mailgw.operation.service import Part
 from mailgw.operation.threads import Pool
+from mailgw.operation.workers import Place
 from mailgw.reception.acceptance import Observer
 from mailgw.reception.networks import Networks
 from mailgw.reports import observed
@@ -34,9 +35,9 @@ class Reporting:
 
 
 def make_reporting(
-    etc: Etc, resolver: Resolver, outbound: Outbound, reactor: Any, cpu: Pool, entropy: random.Random
+    etc: Etc, resolver: Resolver, outbound: Outbound, reactor: Any, cpu: Pool, entropy: random.Random, place: Place
 ) -> Reporting:
-    """Put it together; nothing where the configuration wants no reports."""
+    """Put it together; nothing where the configuration wants no reports. All workers observe, the first one sends."""
     settings = etc.settings.dmarc_reports
     sender = Mailbox.parse(settings.sender) if settings.sender else None
     inbox = Mailbox.parse(settings.inbox) if settings.inbox else None
@@ -51,6 +52,7 @@ def make_reporting(
         own = Networks(etc.settings.own_networks)
         excepted = [address for address in (sender, inbox) if address is not None]
         observers.append(observed.Observer(database, own.__contains__, excepted, settings.max_records, reactor))
+    if sender is not None and place.number == 0:
         reporter = Reporter.of(settings, etc.settings.hostname)
         source = DmarcSource(database, reporter, resolver, cpu, reactor, settings.skip)
         outbox = Outbox(

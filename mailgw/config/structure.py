@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
-from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import attrs
 from cattrs import Converter
@@ -72,6 +72,7 @@ def _converter() -> Converter:
     for kind in (str, int, float, bool):
         converter.register_structure_hook(kind, _take)
     converter.register_structure_hook_factory(_is_literal, lambda kind: _take_literal)
+    converter.register_structure_hook_factory(_is_choice, lambda kind: _take_choice)
     converter.register_structure_hook_factory(
         _is_list,
         lambda kind: _only(list, "a list", homogenous_tuple_structure_factory(kind, converter)),
@@ -88,6 +89,11 @@ def _converter() -> Converter:
 
 def _is_literal(kind: Any) -> bool:
     return get_origin(kind) is Literal
+
+
+def _is_choice(kind: Any) -> bool:
+    """`int | Literal["auto"]`, and the like."""
+    return get_origin(kind) is Union
 
 
 def _is_list(kind: Any) -> bool:
@@ -122,6 +128,16 @@ def _take_literal(value: Any, kind: Any) -> Any:
     if not any(value == choice and type(value) is type(choice) for choice in choices):
         wanted = _either(_show(choice) for choice in choices)
         raise _WrongValue(f"expected {wanted}, got {_show(value)}{_hint(value, choices)}")
+    return value
+
+
+def _take_choice(value: Any, kind: Any) -> Any:
+    plain, words = get_args(kind)
+    if isinstance(value, str) and value in get_args(words):
+        return value
+    if type(value) is not plain:
+        wanted = " or ".join([_EXPECTED[plain], *(_show(word) for word in get_args(words))])
+        _refuse(wanted, value)
     return value
 
 

@@ -24,10 +24,18 @@ _TWISTEDS_TALK = ("log_legacy", "twisted.internet.protocol.")
 class LineObserver:
     """Writes each event of at least the configured level as one line.
 
-    `write` takes a line with its line end. A value that JSON does not know is written as its text.
+    `write` takes a line with its line end. With `worker` each line carries its number. A value that JSON does not know
+    is written as its text.
     """
 
-    def __init__(self, settings: Log, write: Callable[[str], Any], reopen: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        settings: Log,
+        write: Callable[[str], Any],
+        reopen: Callable[[], None] = lambda: None,
+        worker: int | None = None,
+    ) -> None:
+        self._worker = worker
         lowest = LogLevel.levelWithName(settings.level)
         self._names = {level: level.name for level in LogLevel.iterconstants() if level >= lowest}
         self._line = _json_line if settings.format == "json" else _text_line
@@ -41,18 +49,24 @@ class LineObserver:
             level = LogLevel.debug
         name = self._names.get(level)
         if name is not None:
+            if self._worker is not None:
+                event = {"worker": self._worker, **event}
             self._write(self._line(event, name))
 
 
-def observer(settings: Log, stream: TextIO | None) -> LineObserver:
+def observer(
+    settings: Log, stream: TextIO | None, *, worker: int | None = None, descriptor: int | None = None
+) -> LineObserver:
     """Make the observer that writes to the configured file, or to `stream`.
+
+    `descriptor` is that of the file where it is open already. With `worker` each line carries its number.
 
     Raises OSError when the file cannot be opened, and where there is neither. Each line is flushed, so that nothing
     of the log is lost with the process.
     """
     if settings.file:
-        file = _LogFile(settings.file)
-        return LineObserver(settings, file.write, file.reopen)
+        file = _LogFile(settings.file, descriptor)
+        return LineObserver(settings, file.write, file.reopen, worker)
     if stream is None:
         raise OSError("log.file: a daemon needs a file for its log; name one, or start twistd with --nodaemon")
     target = stream
@@ -64,15 +78,15 @@ def observer(settings: Log, stream: TextIO | None) -> LineObserver:
         target.write(line)
         target.flush()
 
-    return LineObserver(settings, write)
+    return LineObserver(settings, write, worker=worker)
 
 
 class _LogFile:
     """Raises OSError when it cannot be opened."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, descriptor: int | None) -> None:
         self._path = path
-        self._file = _open(path)
+        self._file = _open(path, descriptor)
 
     def write(self, line: str) -> None:
         self._file.write(line)
@@ -83,9 +97,9 @@ class _LogFile:
         old.close()
 
 
-def _open(path: str) -> TextIO:
+def _open(path: str, descriptor: int | None = None) -> TextIO:
     try:
-        return open(path, "a", encoding="utf-8", errors="backslashreplace")
+        return open(path if descriptor is None else descriptor, "a", encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise OSError(f"log.file: cannot write {path}: {error.strerror}") from None
 
@@ -113,7 +127,8 @@ def _message(event: LogEvent) -> str:
 
 
 def _text_line(event: LogEvent, level: str) -> str:
-    return f"{_timestamp(event)} {level} {_one_line(_message(event))}\n"
+    worker = f"worker {event['worker']}: " if "worker" in event else ""
+    return f"{_timestamp(event)} {level} {worker}{_one_line(_message(event))}\n"
 
 
 def _one_line(text: str) -> str:

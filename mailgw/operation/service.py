@@ -15,26 +15,12 @@ from attrs import frozen
 from twisted.application.service import IProcess, IServiceCollection, Service
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IListeningPort, IReactorCore, IReactorSocket
-from twisted.internet.protocol import ServerFactory
 from twisted.logger import ILogObserver, Logger
 from twisted.python.failure import Failure
 
-# How many connections the kernel completes before we accept them; a burst beyond it is retried by the clients.
-_BACKLOG = 1024
+from mailgw.operation.ports import Binding, StartError, listen
 
-
-class StartError(Exception):
-    """The service cannot start; the message is the one line that the postmaster gets."""
-
-
-@frozen
-class Binding:
-    """A port to bind. `key` names it in the configuration."""
-
-    key: str
-    address: str
-    port: int
-    factory: ServerFactory
+__all__ = ["Binding", "GatewayService", "Part", "RunAs", "StartError", "nothing", "run_as"]
 
 
 @frozen
@@ -72,13 +58,20 @@ class GatewayService(Service):
         sessions_stop: Callable[[], Awaitable[None]],
         run_as: RunAs,
         observer: ILogObserver,
+        listen: Callable[[Binding], socket.socket] = listen,
+        announce: Callable[[], None] | None = None,
     ) -> None:
+        """`listen` gives the listening socket of a binding, or raises StartError. `announce` is called when all is
+        started, in place of the log's lines that say where it listens."""
         self._reactor = reactor
         self._bindings = bindings
         self._parts = parts
         self._sessions_stop = sessions_stop
         self._run_as = run_as
         self._observer = observer
+        self._listen = listen
+        self._announce = announce or self._log_addresses
+        self._sockets: list[socket.socket] = []
         self._ports: list[IListeningPort] = []
         self._started: list[Part] = []
         self._starting: Deferred[None] | None = None
@@ -96,7 +89,7 @@ class GatewayService(Service):
         super().privilegedStartService()
         try:
             for binding in self._bindings:
-                self._ports.append(self._bind(binding))
+                self._bind(binding)
         except StartError as error:
             if _is_unheard():
                 # Who started a daemon waits to hear from twistd how that went: only an Exception tells it.
@@ -120,6 +113,9 @@ class GatewayService(Service):
             return
         for port in self._ports:
             port.startReading()  # type: ignore[attr-defined]
+        self._announce()
+
+    def _log_addresses(self) -> None:
         for key, address, number in self.addresses:
             self.log.info(
                 "listening on {address} port {port} ({listener})",
@@ -144,6 +140,8 @@ class GatewayService(Service):
         self.log.info("stopping: no new sessions; those under way may end", event="stopping")
         for port in self._ports:
             await _finished(port.stopListening())
+        for listening in self._sockets:
+            listening.close()
         await self._sessions_stop()
         for part in reversed(self._started):
             try:
@@ -176,25 +174,19 @@ class GatewayService(Service):
     @property
     def addresses(self) -> list[tuple[str, str, int]]:
         """What is bound: key, address, port (the real one, where 0 was asked for)."""
-        hosts: list[Any] = [port.getHost() for port in self._ports]
-        return [(binding.key, host.host, host.port) for binding, host in zip(self._bindings, hosts, strict=True)]
+        names = [listening.getsockname() for listening in self._sockets]
+        return [(binding.key, *name[:2]) for binding, name in zip(self._bindings, names, strict=True)]
 
-    def _bind(self, binding: Binding) -> IListeningPort:
-        family = socket.AF_INET6 if ":" in binding.address else socket.AF_INET
-        try:
-            # create_server keeps an IPv6 socket to IPv6, so that [::] may stand beside 0.0.0.0; reactor.listenTCP
-            # does not.
-            listening = socket.create_server((binding.address, binding.port), family=family, backlog=_BACKLOG)
-        except OSError as error:
-            place = f"{binding.address} port {binding.port} ([listeners.{binding.key}] addresses)"
-            raise StartError(f"cannot listen on {place}: {error.strerror or error}") from None
-        with listening:
-            listening.setblocking(False)
-            reactor: IReactorSocket = self._reactor
-            port = reactor.adoptStreamPort(listening.fileno(), family, binding.factory)
+    def _bind(self, binding: Binding) -> None:
+        listening = self._listen(binding)
+        self._sockets.append(listening)
+        if binding.factory is None:
+            return
+        reactor: IReactorSocket = self._reactor
+        port = reactor.adoptStreamPort(listening.fileno(), binding.family, binding.factory)
         # Bound, not yet accepting: the kernel queues clients until the queue's store is open.
         port.stopReading()  # type: ignore[attr-defined]
-        return port
+        self._ports.append(port)
 
 
 def run_as(user: str, group: str) -> RunAs:

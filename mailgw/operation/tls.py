@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from cryptography import x509
@@ -18,16 +19,22 @@ class TlsError(Exception):
     """The certificate or the key cannot be used; the message names the file and the reason."""
 
 
-def server_options(settings: Tls) -> CertificateOptions | None:
+def _read_file(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def server_options(settings: Tls, read: Callable[[str], bytes] = _read_file) -> CertificateOptions | None:
     """Read certificate and key; None when none are configured. Raises TlsError.
 
-    Reads files: call it before the reactor runs, while the process may still read the key.
+    Reads files, by `read`, which may raise OSError: call it before the reactor runs, while the process may still read
+    the key.
     """
     if not settings.certificate_file:
         return None
     # Twisted passes them on to pyOpenSSL, which wants cryptography's types now; the annotations name the older ones.
-    chain: list[Any] = list(read_chain(settings.certificate_file))
-    key: Any = _key(settings.key_file)
+    chain: list[Any] = list(read_chain(settings.certificate_file, read))
+    key: Any = _key(settings.key_file, read)
     minimum = TLSVersion.TLSv1_3 if settings.minimum_version == "1.3" else TLSVersion.TLSv1_2
     options = CertificateOptions(privateKey=key, certificate=chain[0], extraCertChain=chain[1:], raiseMinimumTo=minimum)
     try:
@@ -42,17 +49,16 @@ def server_options(settings: Tls) -> CertificateOptions | None:
     return options
 
 
-def _read(key: str, path: str) -> bytes:
+def _read(key: str, path: str, read: Callable[[str], bytes]) -> bytes:
     try:
-        with open(path, "rb") as file:
-            return file.read()
+        return read(path)
     except OSError as error:
         raise TlsError(f"{key}: cannot read {path}: {error.strerror}") from None
 
 
-def read_chain(path: str) -> list[x509.Certificate]:
+def read_chain(path: str, read: Callable[[str], bytes] = _read_file) -> list[x509.Certificate]:
     """Read our certificate, and those above it that stand in its file. Raises TlsError."""
-    text = _read("tls.certificate_file", path)
+    text = _read("tls.certificate_file", path, read)
     if b"-----BEGIN CERTIFICATE-----" not in text:
         raise TlsError(f"tls.certificate_file: {path} holds no PEM certificate")
     try:
@@ -61,8 +67,8 @@ def read_chain(path: str) -> list[x509.Certificate]:
         raise TlsError(f"tls.certificate_file: {path} holds a certificate that cannot be read") from None
 
 
-def _key(path: str) -> PrivateKeyTypes:
-    text = _read("tls.key_file", path)
+def _key(path: str, read: Callable[[str], bytes]) -> PrivateKeyTypes:
+    text = _read("tls.key_file", path, read)
     try:
         # No passphrase: an encrypted key is an error here, not a question on the terminal.
         return load_pem_private_key(text, None)

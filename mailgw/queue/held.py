@@ -137,6 +137,46 @@ class HeldMail:
         return [decode_delivery(row) for row in rows]
 
 
+class AllHeldMail:
+    """The quarantines of the queues of all workers, as one."""
+
+    def __init__(self, directories: Sequence[Path]) -> None:
+        """Raises QueueUnusable."""
+        self._queues: list[HeldMail] = []
+        try:
+            for directory in directories:
+                self._queues.append(HeldMail(directory))
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        for queue in self._queues:
+            queue.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def entries(self) -> list[Entry]:
+        entries = [entry for queue in self._queues for entry in queue.entries()]
+        return sorted(entries, key=lambda entry: entry.message.id)
+
+    def entry(self, message_id: str) -> Entry | None:
+        found = (queue.entry(message_id) for queue in self._queues)
+        return next((entry for entry in found if entry is not None), None)
+
+    def release(self, message_ids: Collection[str], now: float, lifetime: float) -> list[Delivery]:
+        return [delivery for queue in self._queues for delivery in queue.release(message_ids, now, lifetime)]
+
+    def delete(self, message_ids: Collection[str], now: float) -> list[Delivery]:
+        return [delivery for queue in self._queues for delivery in queue.delete(message_ids, now)]
+
+
 def nudge(directory: Path) -> None:
     """Tell a gateway that runs on the queue that something in it is due now."""
     path = directory / _NUDGE

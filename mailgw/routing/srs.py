@@ -133,11 +133,17 @@ def read_secrets(path: Path) -> tuple[bytes, ...]:
 
 def make_secrets(path: Path) -> None:
     """Make a file with a key when there is none. Raises OSError."""
-    try:
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
+    if path.exists():
         return
+    made = path.with_name(f"{path.name}.{os.getpid()}")
+    file = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(file, "w") as stream:
         stream.write(secrets.token_urlsafe(32) + "\n")
         stream.flush()
         os.fsync(stream.fileno())
+    try:
+        os.link(made, path)  # whole, and only where another worker was not first
+    except FileExistsError:
+        pass
+    finally:
+        made.unlink()

@@ -101,6 +101,8 @@ class Gateway(Peer):
     name = "mailgw"
     twistd: tuple[str, ...] = ("-c", "from twisted.scripts.twistd import run; run()")
 
+    workers = 1
+
     def prepare(self) -> None:
         etc = self.directory / "etc"
         etc.mkdir()
@@ -110,6 +112,7 @@ class Gateway(Peer):
 hostname = "gw.test"
 state_directory = "{self.directory}/state"
 user = ""
+workers = {self.workers}
 
 [domains."dest.test"]
 deliver = "route:sink"
@@ -138,6 +141,11 @@ file = "{self.directory}/mailgw.log"
         for name in ("users", "aliases"):
             (etc / name).touch()
         (self.directory / "state").mkdir()
+
+    def _greets(self) -> bool:
+        # One of several workers may greet before the others are there: the supervisor's line comes when all are.
+        log = self.directory / "mailgw.log"
+        return log.exists() and "listening on" in log.read_text(errors="replace") and super()._greets()
 
     def command(self) -> list[str]:
         config = str(self.directory / "etc" / "mailgw.toml")

@@ -7,7 +7,7 @@ from typing import Any
 
 from twisted.scripts import twistd
 
-from mailgw.composition import judging
+from mailgw.composition import gateway, judging
 from mailgw.mail.transaction import Transaction
 from mailgw.mail.verdict import Verdict
 from mailgw.verdict.judgement import Judged
@@ -29,6 +29,7 @@ class NoJudge:
 
 def main() -> None:
     judging.make_judge = lambda *_: NoJudge()  # type: ignore[assignment,return-value]
+    gateway.TWISTD = ("-m", "tests.bench.unjudged")  # for the workers too
     twistd.run()
 
 

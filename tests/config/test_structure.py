@@ -29,12 +29,17 @@ class Outer:
     items: Mapping[str, Inner] = field(factory=dict)
     weights: Mapping[str, float] = field(factory=dict)
     free: Mapping[str, Mapping[str, Any]] = field(factory=dict)
+    workers: int | Literal["auto"] = 1
 
 
 class StructureTests(SynchronousTestCase):
     def messages(self, data: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
         found = self.assertRaises(ConfigurationErrors, structure, Outer, data, "file", prefix)
         return {error.key: error.message for error in found.errors}
+
+    def test_a_number_or_a_word(self) -> None:
+        for value in (4, "auto"):
+            self.assertEqual(structure(Outer, {"workers": value}, "file", "").workers, value)
 
     def test_values(self) -> None:
         data = {
@@ -73,6 +78,8 @@ class StructureTests(SynchronousTestCase):
             ("text", ["a"], "expected a string, got a list"),
             ("count", "1", "expected a whole number, got a string"),
             ("count", True, "expected a whole number, got true"),
+            ("workers", "many", 'expected a whole number or "auto", got a string'),
+            ("workers", True, 'expected a whole number or "auto", got true'),
             ("count", 1.5, "expected a whole number, got 1.5"),
             ("share", "x", "expected a number, got a string"),
             ("share", False, "expected a number, got false"),

@@ -6,6 +6,7 @@ import os
 import pwd
 import shutil
 import socket
+import sys
 import tempfile
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def readable_by_all(path: Path) -> bool:
 
 
 class PrivilegeTests(GatewayTestCase):
-    async def start_as_root(self) -> Gateway:
+    async def start_as_root(self, workers: int = 1) -> Gateway:
         if os.geteuid() != 0:
             self.skipTest("only root can bind a port below 1024 and change to another user")
         try:
@@ -55,7 +56,9 @@ class PrivilegeTests(GatewayTestCase):
         gateway = self.gateway = Gateway(str(directory), dns=self.dns_port, relay_port=self.sink_port, mx=port)
         gateway.write_configuration()
         configuration = gateway.etc / "mailgw.toml"
-        configuration.write_text(configuration.read_text().replace('user = ""', f'user = "{USER}"'))
+        configuration.write_text(
+            configuration.read_text().replace('user = ""', f'user = "{USER}"\nworkers = {workers}')
+        )
         (gateway.etc / "key.pem").chmod(0o600)
         for folder in (directory, gateway.state, gateway.mail):
             os.chown(folder, self.user.pw_uid, self.user.pw_gid)
@@ -73,6 +76,21 @@ class PrivilegeTests(GatewayTestCase):
         groups = os.getgrouplist(USER, self.user.pw_gid)
         self.assertLessEqual({int(group) for group in status["Groups"].split()}, set(groups))
         self.assertEqual(int(status["CapEff"], 16), 0)
+
+    async def test_workers_are_the_user_and_have_the_key_that_only_root_may_read(self) -> None:
+        if not readable_by_all(Path(sys.executable).resolve()):
+            self.skipTest(f"the user {USER!r} cannot run this Python")
+        gateway = await self.start_as_root(workers=2)
+        pids = [event["pid"] for event in gateway.events if event.get("event") == "worker_started"]
+        self.assertEqual(len(pids), 2)
+        for pid in (gateway.pid, *pids):
+            text = Path(f"/proc/{pid}/status").read_text()
+            self.assertIn("\t".join(["Uid:", *[str(self.user.pw_uid)] * 4]), text)
+        for number in range(4):
+            await in_thread(
+                lambda: send(gateway.ports["submission"], "alice@example.test", ["bob@example.test"], LARGE, tls=True)
+            )
+            await self.until(lambda number=number: len(gateway.folder("bob")) == number + 1)
 
     async def test_what_it_writes_is_the_users(self) -> None:
         gateway = await self.start_as_root()

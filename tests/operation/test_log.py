@@ -98,6 +98,12 @@ class LogTests(SynchronousTestCase):
         with open(path) as file:
             self.assertEqual([line.split()[-1] for line in file], ["one", "two"])
 
+    def test_the_lines_of_a_worker_say_which_it_is(self) -> None:
+        for form, expected in (("text", " info worker 1: started"), ("json", '"worker": 1')):
+            lines: list[str] = []
+            Logger(observer=LineObserver(Log(format=form), lines.append, worker=1)).info("started")
+            self.assertIn(expected, lines[0])
+
 
 class ReopenTests(SynchronousTestCase):
     def test_a_file_that_was_moved_away_is_opened_anew(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 from attrs import field, frozen
 
@@ -23,6 +24,12 @@ class Settings:
     state_directory: str = setting("Where the queue stands.", "/var/lib/mailgw", path=True)
     user: str = setting("User to run as, once the ports are bound as root.", "mailgw")
     group: str = setting("Group to run as. Empty: that of the user.", "")
+    workers: int | Literal["auto"] = setting(
+        "Processes that share the work, each with a queue of its own; `auto`: one for each core. Limits of [limits]"
+        " connections, of [rates] and of [queue] concurrency are parted among them.",
+        1,
+        maximum=64,
+    )
     own_networks: tuple[str, ...] = setting(
         "Our own networks: no greeting delay, and no limit or rate for an address or network.",
         ("127.0.0.0/8", "::1/128"),
