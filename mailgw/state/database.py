@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -39,11 +40,9 @@ def connect(path: Path, migrations: Sequence[str], *, read_only: bool = False) -
     of a later version (or, with `read_only`, none or an earlier one), sqlite3.Error.
     """
     if not read_only:
-        # SQLite would let others read it; its log takes over the mode of the file.
-        try:
+        # SQLite would let others read it; its log takes over the mode of the file. It also says what is wrong.
+        with suppress(OSError):
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        except OSError as error:
-            raise StateUnusable(f"cannot open {path}: {error.strerror}") from error
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}",
         uri=True,
