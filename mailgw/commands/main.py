@@ -10,8 +10,10 @@ from mailgw.commands.configuration import config_option
 from mailgw.commands.doctor import doctor
 from mailgw.commands.explain import explain
 from mailgw.commands.learn import learn
+from mailgw.commands.promote import promote
 from mailgw.commands.quarantine import quarantine
 from mailgw.commands.queue import queue
+from mailgw.commands.replay import replay
 from mailgw.commands.reports import reports
 from mailgw.commands.send import send
 from mailgw.commands.trace import trace
@@ -29,7 +31,21 @@ def main() -> None:
     """
 
 
-for command in (check, config, doctor, explain, learn, quarantine, queue, reports, send, trace, user):
+for command in (
+    check,
+    config,
+    doctor,
+    explain,
+    learn,
+    promote,
+    quarantine,
+    queue,
+    replay,
+    reports,
+    send,
+    trace,
+    user,
+):
     main.add_command(command)
 
 if __name__ == "__main__":
