@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -40,9 +39,7 @@ def connect(path: Path, migrations: Sequence[str], *, read_only: bool = False) -
     of a later version (or, with `read_only`, none or an earlier one), sqlite3.Error.
     """
     if not read_only:
-        # SQLite would let others read it; its log takes over the mode of the file. It also says what is wrong.
-        with suppress(OSError):
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        _make_file(path)
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}",
         uri=True,
@@ -60,6 +57,23 @@ def connect(path: Path, migrations: Sequence[str], *, read_only: bool = False) -
         connection.close()
         raise
     return connection
+
+
+def _make_file(path: Path) -> None:
+    """Make the file where it is not there yet, with the mode and owner that SQLite then gives to what stands beside it.
+
+    It holds who wrote to whom: nobody else may read it. A command that root runs must not make it root's.
+    """
+    try:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except OSError:
+        return  # it is there, or SQLite says what is wrong
+    try:
+        if os.geteuid() == 0:
+            folder = path.absolute().parent.stat()
+            os.fchown(file, folder.st_uid, folder.st_gid)
+    finally:
+        os.close(file)
 
 
 def _migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[str], *, read_only: bool) -> None:

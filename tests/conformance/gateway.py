@@ -39,7 +39,7 @@ limit = 0
 [trace]
 received_spf = true
 """
-FILTERS = "[thresholds]\nspam = 1000.0\nreject = 1000.0\n"
+FILTERS = "[greylisting]\nenabled = false\n[thresholds]\nspam = 1000.0\nreject = 1000.0\n"
 AT_ONCE = 8
 BODY = (
     b"From: Suite <case@suite.test>\r\nTo: alice@example.test\r\nDate: Mon, 05 Jan 2026 10:00:00 +0000\r\n\r\nHello\r\n"

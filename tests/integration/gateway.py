@@ -132,7 +132,7 @@ class Gateway:
         certificate, key = make_certificate(["mail.example.test", "127.0.0.1"], datetime.datetime.now(datetime.UTC))
         content = {
             "mailgw.toml": CONFIG.format(**self.settings),
-            "filters.toml": "",
+            "filters.toml": "[greylisting]\nenabled = false\n",
             "rules.toml": "",
             "aliases": "",
             "users": f"alice@example.test:{hashed}\nbob@example.test:{hashed}\n",

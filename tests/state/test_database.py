@@ -49,6 +49,12 @@ class ConnectTests(SynchronousTestCase):
         tables = self.connect([FIRST]).execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall()
         self.assertEqual(tables, [("seen",)])
 
+    def test_nobody_else_may_read_it(self) -> None:
+        connection = self.connect([FIRST])
+        connection.execute("INSERT INTO seen VALUES ('a')")
+        modes = {path.name: path.stat().st_mode & 0o777 for path in self.path.parent.glob(f"{self.path.name}*")}
+        self.assertEqual(set(modes.values()), {0o600}, modes)
+
     def test_reading_makes_and_changes_nothing(self) -> None:
         self.assertRaises(sqlite3.Error, self.connect, [FIRST], read_only=True)
         self.assertFalse(self.path.exists())
