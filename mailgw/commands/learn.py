@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _COMMIT_MESSAGES = 5000
 _COMMIT_SECONDS = 60.0
 _MOST_SHOWN = 20
+LOCK_SECONDS = 60.0
+"""How long it waits for another process that learns: a round of the gateway's takes a second, seldom more."""
 
 Mode = Literal["spam", "ham", "forget", "status"]
 
@@ -128,11 +130,19 @@ def _learner() -> Iterator[Learner]:
     from mailgw.classifier.store import Busy, Learner
     from mailgw.classifier.weights import ModelUnusable
 
+    directory = _directory()
+    until = time.monotonic() + LOCK_SECONDS
     try:
-        with Learner(_directory()) as learner:
+        while True:
+            try:
+                opened = Learner(directory)
+                break
+            except Busy as error:
+                if time.monotonic() > until:
+                    raise click.ClickException(f"{error}; try again later") from None
+                time.sleep(0.1)
+        with opened as learner:
             yield learner
-    except Busy as error:
-        raise click.ClickException(f"{error}; try again in a moment") from None
     except (ModelUnusable, OSError) as error:
         raise click.ClickException(str(error)) from None
 

@@ -14,6 +14,7 @@ from mailgw.composition import judging
 from mailgw.composition.etc import Etc, load
 from mailgw.composition.history import make_history
 from mailgw.composition.inbound import make_inbound, trace_settings
+from mailgw.composition.learning import make_learning
 from mailgw.composition.outbound import make_outbound
 from mailgw.composition.reload import Reload
 from mailgw.composition.reporting import make_reporting
@@ -76,7 +77,8 @@ def _gateway(
     history = make_history(settings, reactor)
     outbound = make_outbound(etc, resolver, reactor, disk, entropy, place, history.recorder)
     reporting = make_reporting(etc, resolver, outbound, reactor, cpu, entropy, place)
-    observers = (*reporting.observers, senders.observe)
+    learning = make_learning(etc, reactor)
+    observers = (*reporting.observers, senders.observe, *learning.observers)
     inbound = make_inbound(etc, judge, outbound, reactor, cpu, entropy, place, observers, history.recorder)
     observer = log.observer(
         settings.log,
@@ -101,6 +103,7 @@ def _gateway(
         *inbound.parts,
         *outbound.parts,
         *reporting.last,
+        *learning.parts,
         Part("reload", reload.start, reload.stop),
         Part("garbage collector", garbage.settle, nothing),
     )

@@ -38,6 +38,30 @@ class ClassifierSettings(FilterSettings):
         default=200,
         metadata={"doc": "Messages of spam, and as many of ham, that it must have learned before it says anything."},
     )
+    learn_from_moves: bool = field(
+        default=True,
+        metadata={
+            "doc": "Learn what users move between INBOX and the spam folder. Needs [maildir] and [trace] spam_fields."
+        },
+    )
+    learn_from_verdicts: bool = field(
+        default=True,
+        metadata={
+            "doc": "Learn what the other evidence is sure of, at most twice as much of one kind as of the other."
+        },
+    )
+    verdict_spam: float = field(
+        default=12.0,
+        metadata={"doc": "The score, without the classifier's part, from which a message is learned as spam."},
+    )
+    verdict_ham: float = field(
+        default=-4.0,
+        metadata={
+            "doc": "The same as ham, from there down: a known correspondent and something more.",
+            "minimum": -1000,
+        },
+    )
+    interval: float = field(default=600.0, metadata={"doc": "Seconds between two rounds of learning."})
 
 
 class Classifier:

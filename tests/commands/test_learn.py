@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import mailbox
 import os
+import sys
 from pathlib import Path
 
 from mailgw.classifier.store import Learner
@@ -83,6 +84,7 @@ class LearnTests(CommandTest):
         self.assertRegex(output, r"spam not known +\d+ of the last 10 \(")
 
     def test_while_another_learns(self) -> None:
+        self.patch(sys.modules["mailgw.commands.learn"], "LOCK_SECONDS", 0.2)
         with Learner(self.folder / "state" / "classifier"):
             result = self.run_command("learn", "--spam", self.files("spam", 1, spam=True), code=1)
         self.assertIn("another process is learning", result.stderr)
