@@ -55,10 +55,11 @@ def learn(mode: Mode | None, as_json: bool, paths: tuple[Path, ...]) -> None:
     if mode == "status":
         _status(as_json)
     else:
-        _learn(mode, paths, as_json)
+        learn_messages(mode, paths, as_json=as_json)
 
 
-def _learn(mode: Mode, paths: tuple[Path, ...], as_json: bool) -> None:
+def learn_messages(mode: Mode, paths: tuple[Path, ...], *, as_json: bool = False) -> None:
+    """Teach it, and say how many it learned."""
     counts: Counter[str] = Counter()
     troubles: list[str] = []
     os.nice(19)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
+import tempfile
 import time
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import click
 from rich.table import Table
@@ -44,6 +46,11 @@ def _selectors(command: F) -> F:
     ):
         command = option(command)
     return command
+
+
+_learn_option = click.option(
+    "--learn", type=click.Choice(["ham", "spam"]), help="Teach the classifier that they are wanted, or not."
+)
 
 
 @quarantine.command("list")
@@ -112,8 +119,9 @@ def show(message_id: str, raw: bool) -> None:
 @quarantine.command()
 @config_option
 @_selectors
+@_learn_option
 @click.option("--dry-run", is_flag=True, help="Only say what would be released.")
-def release(dry_run: bool, **selection: Any) -> None:
+def release(dry_run: bool, learn: Literal["ham", "spam"] | None, **selection: Any) -> None:
     """Let messages go on to where they were going when they were held."""
     settings = read_settings()
     with _open() as held:
@@ -122,6 +130,7 @@ def release(dry_run: bool, **selection: Any) -> None:
         if dry_run:
             _tell("would be released", entries)
             return
+        _learn(learn, entries)
         changed = _do(lambda: held.release(names, time.time(), settings.queue.lifetime))
     _note(Path(settings.state_directory), "released", changed)
     _ended("released", names, changed)
@@ -130,9 +139,10 @@ def release(dry_run: bool, **selection: Any) -> None:
 @quarantine.command()
 @config_option
 @_selectors
+@_learn_option
 @click.option("--dry-run", is_flag=True, help="Only say what would be deleted.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def delete(dry_run: bool, yes: bool, **selection: Any) -> None:
+def delete(dry_run: bool, yes: bool, learn: Literal["ham", "spam"] | None, **selection: Any) -> None:
     """Throw messages away, for good. Nobody is told."""
     settings = read_settings()
     with _open() as held:
@@ -144,9 +154,23 @@ def delete(dry_run: bool, yes: bool, **selection: Any) -> None:
         if not yes:
             _tell("will be deleted", entries)
             click.confirm(f"Delete {len(names)} messages?", abort=True)
+        _learn(learn, entries)
         changed = _do(lambda: held.delete(names, time.time()))
     _note(Path(settings.state_directory), "deleted", changed)
     _ended("deleted", names, changed)
+
+
+def _learn(kind: Literal["ham", "spam"] | None, entries: Sequence[Entry]) -> None:
+    """Teach the classifier, before the messages may be gone."""
+    if kind is None:
+        return
+    from mailgw.commands.learn import learn_messages
+
+    with tempfile.TemporaryDirectory() as folder:
+        for entry in entries:
+            with entry.message.message.content.open() as source, open(Path(folder) / entry.message.id, "wb") as copy:
+                shutil.copyfileobj(source, copy)
+        learn_messages(kind, tuple(sorted(Path(folder).iterdir())))
 
 
 def _open() -> AllHeldMail:

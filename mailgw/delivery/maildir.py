@@ -7,14 +7,15 @@ import errno
 import os
 import re
 from collections.abc import Iterator, Sequence
+from email.header import Header
 from typing import Protocol
 
-from attrs import frozen
+from attrs import evolve, frozen
 from twisted.logger import Logger
 
 from mailgw.config import schema
 from mailgw.mail.address import AddressError, Mailbox
-from mailgw.mail.message import FileContent
+from mailgw.mail.message import FileContent, Message
 from mailgw.operation.threads import Threads
 from mailgw.queue.item import Delayed, Delivered, Delivery, Destination, Outcome, QueuedMessage
 
@@ -41,6 +42,7 @@ class MaildirAgent:
         name that is none."""
         self._root = settings.root
         self._folders = {"inbox": _folder(settings.inbox), "": _folder(settings.inbox), "spam": _folder(settings.spam)}
+        self._spam_subject = settings.spam_subject
         self._threads = threads
         # https://cr.yp.to/proto/maildir.html: `/` and `:` of the host name are written so.
         self._hostname = hostname.replace("/", "\\057").replace(":", "\\072")
@@ -76,6 +78,8 @@ class MaildirAgent:
             for delivery in deliveries
         ]
         trace = _trace(message, destination.target)
+        if self._spam_subject and destination.folder == "spam":
+            message = evolve(message, message=tagged(message.message, self._spam_subject))
         try:
             await self._threads.run(store, path, self._root, message, trace, copies)
         except OSError as error:
@@ -211,6 +215,21 @@ def _trouble(error: OSError) -> Delayed:
     if error.errno in (errno.ENOSPC, errno.EIO, errno.EROFS):
         return Delayed("4.3.1", f"the disk of the mailboxes takes no more: {reason}", site_wide=True)
     return Delayed("4.3.0", f"the folder cannot be written: {reason}")
+
+
+def tagged(message: Message, tag: str) -> Message:
+    """Give the message as it reads with the tag in front of its Subject. The received bytes stay what they are: the
+    field is left out, and stands in front of the others, changed."""
+    text = tag if tag.isascii() else Header(tag, "utf-8").encode()
+    subject = message.get("subject")
+    if subject is None:
+        return evolve(message, prefix=message.prefix + f"Subject: {text}\r\n".encode())
+    start = message.head.index(subject.raw)
+    end = start + len(subject.raw)
+    if any(cut_start < end and start < cut_end for cut_start, cut_end in message.cuts):
+        return message
+    field = f"Subject: {text} ".encode() + subject.raw.partition(b":")[2].lstrip(b" \t")
+    return evolve(message, prefix=message.prefix + field, cuts=tuple(sorted((*message.cuts, (start, end)))))
 
 
 def _folder(name: str) -> str:

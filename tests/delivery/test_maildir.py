@@ -12,6 +12,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from mailgw.config import schema
+from mailgw.delivery import maildir
 from mailgw.delivery.maildir import MaildirAgent, encode_name
 from mailgw.mail.address import Mailbox
 from mailgw.mail.envelope import Envelope, Recipient
@@ -52,6 +53,27 @@ class MaildirTests(SynchronousTestCase):
         (name,) = self.files(*path)
         with open(os.path.join(self.root, "example.org", *path, name), "rb") as file:
             return file.read()
+
+    def test_the_subject_of_spam_has_the_tag_of_the_site(self) -> None:
+        agent = self.make_agent(spam_subject="[SPAM]")
+        for content, lines in (
+            (CONTENT, [b"Subject: [SPAM] hello"]),
+            (b"A: b\r\nsubject:folded\r\n line\r\nC: d\r\n\r\nx\r\n", [b"Subject: [SPAM] folded", b" line"]),
+            (b"A: b\r\n\r\nx\r\n", [b"Subject: [SPAM]"]),
+        ):
+            tagged = maildir.tagged(queued(content).message, "[SPAM]")
+            output = b"".join(tagged.output())
+            head = output.partition(b"\r\n\r\n")[0].split(b"\r\n")
+            self.assertEqual([line for line in head if line in lines], lines)
+            self.assertEqual(sum(line.lower().startswith(b"subject:") for line in head), 1)
+            self.assertEqual(tagged.content, queued(content).message.content)
+            self.assertTrue(output.endswith(content.partition(b"\r\n\r\n")[2]))
+        for folder, subject in (("spam", b"\nSubject: [SPAM] hello\n"), ("inbox", b"\nSubject: hello\n")):
+            self.successResultOf(Deferred.fromCoroutine(agent.deliver(queued(), [delivery(folder=folder)])))
+            new = os.path.join(agent.path(delivery(folder=folder).destination), "new")
+            (name,) = os.listdir(new)
+            with open(os.path.join(new, name), "rb") as file:
+                self.assertIn(subject, file.read())
 
     def test_inbox(self) -> None:
         (outcome,) = self.deliver(queued(), delivery())

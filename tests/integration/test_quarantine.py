@@ -82,6 +82,14 @@ class QuarantineTests(GatewayTestCase):
         await gateway.start()
         await self.until(lambda: len(self.bought()) == 1)
 
+    async def test_a_release_can_teach_the_classifier(self) -> None:
+        await self.make_world()
+        await self.start_gateway(level="info")
+        name = await self.submit()
+        self.assertIn("1 learned", await self.command("quarantine", "release", name, "--learn", "ham"))
+        status = json.loads(await self.command("learn", "--status", "--json"))
+        self.assertIn(1, status.values())
+
     async def test_when_its_time_is_over_it_is_thrown_away_and_the_log_says_so(self) -> None:
         await self.make_world()
         gateway = await self.start_gateway(level="info", more="[quarantine]\nlifetime = 1.5")

@@ -51,3 +51,7 @@ class Maildir:
         "`INBOX` is the Maildir itself; another name is a folder below it, such as `.Incoming`.", "INBOX"
     )
     spam: str = setting("Where mail with the verdict spam goes.", ".Spam")
+    spam_subject: str = setting(
+        "Put in front of the Subject of mail there, such as `[SPAM]`. It breaks DKIM for who checks it again.",
+        "",
+    )
