@@ -1,11 +1,21 @@
-"""The CPU time of a process with all its descendants, from /proc."""
+"""The CPU time and the memory of a process with all its descendants, from /proc."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
+from attrs import frozen
+
 _TICK = os.sysconf("SC_CLK_TCK")
+
+
+@frozen
+class Memory:
+    """In MiB. `pss` counts what processes share once; `largest` is the resident memory of the largest one."""
+
+    pss: float
+    largest: float
 
 
 class Tree:
@@ -17,17 +27,36 @@ class Tree:
     def cpu_seconds(self) -> float:
         """User and system time so far."""
         statistics = _read_all()
+        seconds = 0.0
+        for pid in self._pids(statistics):
+            if pid in statistics:
+                seconds += _own_seconds(pid, statistics[pid]) + _seconds(statistics[pid][13:15])
+        return seconds
+
+    def memory(self) -> Memory:
+        """What they take now."""
+        pss = largest = 0
+        for pid in self._pids(_read_all()):
+            try:
+                lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+            except OSError:
+                continue  # it has ended meanwhile
+            sizes = {line.split()[0]: int(line.split()[1]) for line in lines[1:]}
+            pss += sizes.get("Pss:", 0)
+            largest = max(largest, sizes.get("Rss:", 0))
+        return Memory(pss / 1024, largest / 1024)
+
+    def _pids(self, statistics: dict[int, list[str]]) -> list[int]:
         children: dict[int, list[int]] = {}
         for pid, fields in statistics.items():
             children.setdefault(int(fields[1]), []).append(pid)
-        seconds = 0.0
+        found = []
         todo = [self._root]
         while todo:
             pid = todo.pop()
             todo += children.get(pid, [])
-            if pid in statistics:
-                seconds += _own_seconds(pid, statistics[pid]) + _seconds(statistics[pid][13:15])
-        return seconds
+            found.append(pid)
+        return found
 
 
 def _own_seconds(pid: int, fields: list[str]) -> float:

@@ -37,11 +37,13 @@ class Load:
 
 @frozen
 class Result:
-    """One run: messages a second, and milliseconds of CPU a message of all the peer's processes."""
+    """One run: messages a second, milliseconds of CPU a message of all the peer's processes, MiB of memory."""
 
     accepted: float
     relayed: float
     cpu: float
+    memory: float
+    largest: float
 
 
 class RunError(Exception):
@@ -54,7 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if missing:
         print(f"{' and '.join(missing)} not installed: apt-get install postfix has them", file=sys.stderr)
         return 2
-    kinds: list[type[Peer]] = [Gateway, GatewayUnjudged]
+    Gateway.workers = options.workers
+    kinds: list[type[Peer]] = [GatewayUnjudged] if options.unjudged else [Gateway, GatewayUnjudged]
     if reason := Postfix.absent():
         print(f"without Postfix: {reason}")
     else:
@@ -63,8 +66,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "one message a connection": Load(options.messages, options.size, options.senders, many=False),
         "many messages a connection": Load(options.messages, options.size, options.senders, many=True),
     }
+    if options.large:
+        loads = {"100 KB, many messages a connection": Load(options.messages // 3, 102400, options.senders, many=True)}
     print(
-        f"{options.messages} messages of {options.size} octets, {options.senders} senders, {options.runs} runs in turns"
+        f"{options.workers} workers, {options.messages} messages of {options.size} octets, "
+        f"{options.senders} senders, {options.runs} runs in turns"
     )
     failed: set[type[Peer]] = set()
     with _Dns() as dns_port, tempfile.TemporaryDirectory(prefix="bench-", dir=options.directory) as directory:
@@ -105,17 +111,21 @@ def run(kind: type[Peer], load: Load, directory: Path, dns_port: int) -> Result:
             relayed = time.perf_counter() - start
             time.sleep(_SETTLE)  # what is left to do after the last message belongs to it
             cpu = tree.cpu_seconds() - before
+            memory = tree.memory()
         finally:
             peer.stop()
             if receiving.poll() is None:
                 receiving.terminate()
             shutil.rmtree(directory, ignore_errors=True)
-    return Result(load.messages / accepted, load.messages / relayed, cpu / load.messages * 1000)
+    return Result(
+        load.messages / accepted, load.messages / relayed, cpu / load.messages * 1000, memory.pss, memory.largest
+    )
 
 
 def report(title: str, results: Mapping[str, Sequence[Result]]) -> str:
     """A table of medians with lowest and highest, and of the ratios to Postfix."""
-    lines = [f"\n{title}", f"  {'':<18}{'accepted a second':>24}{'relayed a second':>24}{'CPU ms a message':>24}"]
+    heads = f"{'accepted a second':>24}{'relayed a second':>24}{'CPU ms a message':>24}{'MiB (largest)':>20}"
+    lines = [f"\n{title}", f"  {'':<18}{heads}"]
     medians = {}
     for name, runs in results.items():
         if not runs:
@@ -126,7 +136,8 @@ def report(title: str, results: Mapping[str, Sequence[Result]]) -> str:
             f"{statistics.median(column):.{digits}f} ({min(column):.{digits}f}-{max(column):.{digits}f})"
             for column, digits in zip(columns, (0, 0, 2), strict=True)
         ]
-        lines.append(f"  {name:<18}" + "".join(f"{cell:>24}" for cell in cells))
+        memory = f"{max(run.memory for run in runs):.0f} ({max(run.largest for run in runs):.0f})"
+        lines.append(f"  {name:<18}" + "".join(f"{cell:>24}" for cell in cells) + f"{memory:>20}")
     if base := medians.get(Postfix.name):
         for name, values in medians.items():
             if name != Postfix.name:
@@ -180,6 +191,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--messages", type=int, default=3000, help="messages in a run (%(default)s)")
     parser.add_argument("--size", type=int, default=5120, help="octets a message (%(default)s)")
     parser.add_argument("--senders", type=int, default=20, help="senders at the same time (%(default)s)")
+    parser.add_argument("--workers", type=int, default=1, help="workers of the gateway (%(default)s)")
+    parser.add_argument("--unjudged", action="store_true", help="leave the gateway with its checks out")
+    parser.add_argument("--large", action="store_true", help="messages of 100 KB, a third of the number")
     parser.add_argument("--runs", type=int, default=3, help="runs of each, in turns (%(default)s)")
     parser.add_argument("--directory", help="where queues stand while it runs; on the disk to measure (default: /tmp)")
     return parser.parse_args(arguments)
