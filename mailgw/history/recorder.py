@@ -115,8 +115,8 @@ class Recorder:
             event,
             str(delivery.recipient.forward_path),
             str(delivery.destination),
-            remote,
-            detail,
+            _storable(remote),
+            _storable(detail),
             delivery.attempts,
         )
         self._keep(lambda connection: insert_fate(connection, row))
@@ -153,7 +153,15 @@ class Recorder:
         """In the database's thread. What comes meanwhile is noted anew, or taken along."""
         self._noted = False
         while self._waiting:
-            self._waiting.popleft()(connection)
+            write = self._waiting.popleft()
+            try:
+                write(connection)
+            except sqlite3.OperationalError:  # the disk: none of them can be written
+                raise
+            except Exception as error:  # what cannot be stored must not take its neighbours along
+                self.log.failure(
+                    "{file} misses a message: {reason}", event="history_lost", file=FILE, reason=str(error)
+                )
 
     async def _prune(self) -> None:
         """Forget what is too old, or too much. Never raises."""
@@ -224,5 +232,9 @@ class _Head:
                 text = str(make_header(decode_header(text)))
             except (HeaderParseError, LookupError, ValueError):
                 pass
-        # A lone surrogate has no form in UTF-8.
-        return text[:500].encode(errors="replace").decode()
+        return _storable(text[:500])
+
+
+def _storable(text: str) -> str:
+    """A lone surrogate has no form in UTF-8, and what a remote said may hold anything."""
+    return text if text.isascii() else text.encode(errors="replace").decode()

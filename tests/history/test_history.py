@@ -17,6 +17,7 @@ from mailgw.history.recorder import Recorder, prune
 from mailgw.history.search import HistorySearch, Wanted
 from mailgw.history.tables import FILE, MIGRATIONS
 from mailgw.mail.address import Mailbox
+from mailgw.mail.envelope import Recipient
 from mailgw.mail.evidence import AuthResult, Evidence
 from mailgw.mail.message import Message
 from mailgw.mail.reply import Reply
@@ -138,6 +139,18 @@ class RecorderTests(TestCase):
         names = [row.id for row, facts in search.since(0.0) if facts is not None]
         self.assertEqual(names, [f"01AAAAAAAA{number:06}" for number in range(1203)])
         self.assertEqual((search.count(0.0), search.count(2e9)), (1203, 0))
+
+    async def test_what_cannot_be_stored_takes_nothing_along(self) -> None:
+        await self.record()
+        queued = entry("01AAAAAAAA000001")
+        self.recorder.fate(queued.message, queued.deliveries[0], "delayed", detail="\udce4 has no form in UTF-8")
+        odd = evolve(queued.deliveries[0], recipient=Recipient(Mailbox("\udce4", "example.org")))
+        self.recorder.fate(queued.message, odd, "failed")
+        self.recorder.fate(queued.message, queued.deliveries[0], "delivered")
+        search = await self.search()
+        fates = [(fate.event, fate.detail) for fate in search.fates("01AAAAAAAA000001")]
+        self.assertEqual(fates, [("delayed", "? has no form in UTF-8"), ("delivered", "")])
+        self.assertEqual(len(self.flushLoggedErrors(UnicodeEncodeError)), 1)
 
     async def test_there_is_no_history(self) -> None:
         await self.database.close()
