@@ -293,3 +293,16 @@ class KillTests(StoreTest):
                 self.assertTrue(learner.forget(sample(number, spam=number % 3 == 0)), number)
             learner.commit()
         self.assertFalse(self.cells().any())
+
+
+class OwnerTests(StoreTest):
+    if os.geteuid() != 0:
+        skip = "only root makes files for others"
+
+    def test_what_root_teaches_the_gateways_user_can_read_and_teach_on(self) -> None:
+        os.chown(self.directory.parent, 12345, 12346)
+        self.learn(range(3), spam=True)
+        self.learn(range(3, 6), spam=True)
+        owners = {(os.stat(path).st_uid, os.stat(path).st_gid) for path in (self.directory, *self.directory.iterdir())}
+        self.assertEqual(owners, {(12345, 12346)})
+        self.assertEqual({path.stat().st_mode & 0o077 for path in (self.directory,)}, {0})
