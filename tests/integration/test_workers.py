@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 from mailgw.operation.workers import queue_directories
 from mailgw.queue.listing import Listing
 from tests.integration.gateway import Gateway
+from tests.integration.mailgw_command import run_mailgw
 from tests.integration.peers import free_port
 from tests.integration.world import GatewayTestCase, in_thread, send
 
@@ -61,6 +63,12 @@ class WorkersTests(GatewayTestCase):
         accepted = [event for event in gateway.events if event.get("event") == "accepted"]
         await self.until(lambda: len(gateway.folder("alice")) == len(accepted))
         self.assertEqual([path.name for path in queue_directories(str(gateway.state))], ["queue", "queue-1"])
+        await gateway.stop()
+        lines = await in_thread(run_mailgw, gateway, "trace", "--json", "--limit", "1000")
+        kept = {
+            found["id"]: [fate["event"] for fate in found["fates"]] for found in map(json.loads, lines.splitlines())
+        }
+        self.assertEqual(kept, {event["transaction"]: ["delivered"] for event in accepted}, "one history for all")
 
     async def until_both_took_mail(self) -> None:
         # The kernel deals connections out by a hash: of 60, all to one has a chance of 2 ** -59.
