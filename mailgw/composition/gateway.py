@@ -75,7 +75,7 @@ def _gateway(
     senders = make_senders(etc, reactor)
     judge = judging.make_judge(etc, resolver, reactor, cpu, senders)
     history = make_history(settings, reactor)
-    outbound = make_outbound(etc, resolver, reactor, disk, entropy, place, history.recorder)
+    outbound = make_outbound(etc, resolver, reactor, cpu, disk, entropy, place, history.recorder)
     reporting = make_reporting(etc, resolver, outbound, reactor, cpu, entropy, place)
     learning = make_learning(etc, reactor)
     observers = (*reporting.observers, senders.observe, *learning.observers)

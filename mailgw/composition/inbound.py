@@ -62,7 +62,7 @@ def make_inbound(
     guard = Guard(
         settings.limits, Rates(settings.rates), Networks(settings.own_networks), MemoryHistory(reactor), reactor
     )
-    copies = Copies(trace_settings(settings), settings.queue, settings.quarantine)
+    copies = Copies(trace_settings(settings), settings.queue, settings.quarantine, etc.router)
     intake = _intake(etc, judge, outbound, copies, reactor, guard, make_id, observers, recorder)
     authenticator = UserFile(settings.routing.users_file, cpu, reactor)
     options = tls.server_options(settings.tls, place.read)

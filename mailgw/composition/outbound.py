@@ -20,6 +20,7 @@ from mailgw.delivery.holdnotice import HoldNotices
 from mailgw.delivery.maildir import MaildirAgent
 from mailgw.delivery.relay import RelayAgent
 from mailgw.delivery.sessions import Sessions
+from mailgw.delivery.signing import CurrentKeys, Signer
 from mailgw.dns.interface import Resolver
 from mailgw.mail.address import Mailbox, ascii_domain
 from mailgw.operation import workers
@@ -52,12 +53,14 @@ def make_outbound(
     etc: Etc,
     resolver: Resolver,
     reactor: Any,
+    cpu: Pool,
     disk: Pool,
     entropy: random.Random,
     place: Place,
     observer: FateObserver | None = None,
 ) -> Outbound:
     """Put it together. `disk` are threads that may wait for files; `observer` is told what becomes of mail.
+    Raises ConfigurationErrors for keys that are wrong.
 
     The queues that workers have left which are no more are emptied too, by a scheduler of their own each.
     """
@@ -66,7 +69,8 @@ def make_outbound(
     srs = Srs(ascii_domain(settings.forwarding.srs_domain or ours), reactor.seconds)
     maildir = MaildirAgent(settings.maildir, disk, settings.hostname, reactor)
     hops = Sessions(reactor, resolver, settings.relay, settings.routes, settings.hostname, disk, entropy)
-    relay = RelayAgent(hops, disk)
+    keys = CurrentKeys(settings, reactor, cpu)
+    relay = RelayAgent(hops, disk, Signer(keys, settings.signing.expiry, reactor, cpu))
     verifier = CallAhead(hops, reactor, settings.timeouts.call_ahead)
     reporter = ReportWriter(
         settings.hostname,
@@ -95,6 +99,7 @@ def make_outbound(
         Part("return paths", lambda: _load_srs(srs, settings), nothing),
         *(queue.opened for queue in queues),
         Part("folders", nothing, maildir.close),
+        Part("DKIM keys", keys.start, keys.stop),
         Part("relay", nothing, relay.close),
         Part("call-ahead", nothing, verifier.stop),
         *(part for queue in queues for part in queue.running),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Protocol
 
 from attrs import evolve
 
@@ -16,6 +17,12 @@ from mailgw.smtp.client import Capabilities, command
 
 NO_CONNECTION = "4.4.1"
 _FOR = re.compile(rb"\r\n for <[^<>\r\n]*[\x80-\xff][^<>\r\n]*>(?=;\r\n)")
+
+
+class Signer(Protocol):
+    async def sign(self, queued: QueuedMessage) -> QueuedMessage:
+        """Give the message with our signatures in front, or as it is. Raises OSError."""
+        ...
 
 
 class Attempt:
@@ -31,6 +38,7 @@ class Attempt:
         self.pending = list(range(len(deliveries)))
         self._outcomes: list[Outcome | None] = [None] * len(deliveries)
         self._eight_bit: bool | None = None
+        self._signed = False
 
     @property
     def outcomes(self) -> list[Outcome]:
@@ -68,6 +76,12 @@ class Attempt:
         """The octets that go out, before dot-stuffing (RFC 1870 5)."""
         message = self.message.message
         return len(message.prefix) + message.size - sum(end - start for start, end in message.cuts)
+
+    async def sign(self, signer: Signer) -> None:
+        """Have the message signed, once for all hosts. Raises OSError when its file cannot be read."""
+        if not self._signed:
+            self.message = await signer.sign(self.message)
+            self._signed = True
 
     async def eight_bit(self, threads: Threads) -> bool:
         """Whether the message holds octets over 127; a file is read in `threads`."""

@@ -9,7 +9,7 @@ from attrs import evolve
 from twisted.logger import Logger
 
 from mailgw.delivery import tlspolicy
-from mailgw.delivery.attempt import Attempt
+from mailgw.delivery.attempt import Attempt, Signer
 from mailgw.delivery.classify import Peer, Unreachable, is_too_many_recipients, outcome_of
 from mailgw.delivery.connection import SmtpConnection
 from mailgw.delivery.sessions import NextHops, Sessions, site_of
@@ -26,11 +26,12 @@ class RelayAgent:
 
     log = Logger()
 
-    def __init__(self, sessions: Sessions, threads: Threads) -> None:
+    def __init__(self, sessions: Sessions, threads: Threads, signer: Signer | None = None) -> None:
         """`sessions` may be shared, with `CallAhead`; `threads` read contents that are files."""
         self.max_recipients = sessions.settings.max_recipients
         self.sessions = sessions
         self._threads = threads
+        self._signer = signer
 
     async def close(self) -> None:
         """End all connections; what is under way is delayed."""
@@ -103,6 +104,13 @@ class RelayAgent:
             attempt.note_all(refusal)
             self.sessions.pool.give(hops.key, connection)
             return True
+        if self._signer is not None:
+            try:
+                await attempt.sign(self._signer)
+            except OSError as error:
+                attempt.note_all(Delayed("4.3.0", f"the content cannot be read: {error.strerror}"))
+                self.sessions.pool.give(hops.key, connection)
+                return True
         await attempt.fit(connection.capabilities, peer, self._threads)
         while attempt.pending:
             numbers = list(attempt.pending)

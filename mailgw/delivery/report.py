@@ -240,11 +240,7 @@ class ReportText:
         if self._redacted:
             fields = message.get_all("Message-ID")[:1]
             return b"".join(field.raw for field in fields if _MESSAGE_ID.fullmatch(field.text)) or b"\r\n"
-        kept, position = [message.prefix], 0
-        for start, end in message.cuts:
-            kept.append(message.head[position:start])
-            position = end
-        head = b"".join((*kept, message.head[position:]))
+        head = message.head_out
         if len(head) > MAX_HEADERS:
             head = head[: head.rfind(b"\r\n", 0, MAX_HEADERS) + 2]
         head = head.removesuffix(b"\r\n\r\n") + b"\r\n" if head.endswith(b"\r\n\r\n") else head

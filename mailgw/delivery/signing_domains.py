@@ -23,16 +23,14 @@ class KeyRing:
     parent_domains: bool
 
     def for_author(self, domain: str) -> tuple[SigningKey, ...]:
-        """The keys for mail of an author in a domain, in A-labels; none when it goes unsigned."""
-        return self._nearest(domain) if self.parent_domains else self.keys.get(domain, ())
+        """The keys for mail of an author in a domain, in A-labels; none when it goes unsigned.
 
-    def for_reports(self) -> tuple[SigningKey, ...]:
-        """The keys for our own reports. Their author is this host, which is ours as are the domains above it: for
-        DMARC they are the same organisation."""
-        return self._nearest(self.hostname)
-
-    def _nearest(self, domain: str) -> tuple[SigningKey, ...]:
-        return next((self.keys[name] for name in _upwards(domain) if name in self.keys), ())
+        This host's own mail, its reports, may always be signed by a domain of ours above it: for DMARC they are one
+        organisation.
+        """
+        if self.parent_domains or domain == self.hostname:
+            return next((self.keys[name] for name in _upwards(domain) if name in self.keys), ())
+        return self.keys.get(domain, ())
 
 
 def key_ring(settings: Settings, keys: Sequence[StoredKey]) -> KeyRing:

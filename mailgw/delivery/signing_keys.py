@@ -88,7 +88,8 @@ def key_files(directory: str) -> tuple[str, ...]:
         for name in _listed(directory):
             folder = os.path.join(directory, name)
             if not name.startswith(".") and os.path.isdir(folder):
-                paths += [folder, *(os.path.join(folder, file) for file in _listed(folder) if _counts(file))]
+                paths.append(folder)
+                paths += [os.path.join(folder, file) for file in _listed(folder) if _counts(file)]
     except ConfigurationErrors:
         pass  # to read the keys will say why
     return tuple(paths)

@@ -113,22 +113,27 @@ class Message:
         key = name.lower()
         return next((f for f in self.fields if f.key == key), None)
 
+    @cached_property
+    def head_out(self) -> bytes:
+        """What of the header is passed on: the prefix, then the head without the cuts."""
+        kept = [self.prefix]
+        position = 0
+        for start, end in self.cuts:
+            kept.append(self.head[position:start])
+            position = end
+        return b"".join((*kept, self.head[position:]))
+
     def output(self, chunk_size: int = 256 * 1024) -> Iterator[bytes]:
         """Give what is passed on: the prefix, then the content without the cuts, in pieces.
 
         Reads a file where the content is one: run it in a thread then (`isinstance(content, FileContent)`).
         """
-        kept = []
-        position = 0
-        for start, end in self.cuts:
-            kept.append(self.head[position:start])
-            position = end
         if isinstance(self.content, BytesContent):
-            yield b"".join((self.prefix, *kept, self.content.data[position:]))
+            yield b"".join((self.head_out, self.content.data[len(self.head) :]))
             return
-        yield b"".join((self.prefix, *kept))
+        yield self.head_out
         with self.content.open() as file:
-            file.seek(position)
+            file.seek(len(self.head))
             while data := file.read(chunk_size):
                 yield data
 

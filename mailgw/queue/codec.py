@@ -45,6 +45,7 @@ def encode_message(queued: QueuedMessage) -> tuple[str, bytes]:
         envelope.requiretls,
         message.cuts,
         None if queued.verdict is None else _verdict_values(queued.verdict),
+        queued.author_domain,
     )
     return _encode(info), message.prefix
 
@@ -65,6 +66,7 @@ def decode_message(message_id: str, info: str, prefix: bytes, content: Content, 
         requiretls,
         cuts,
         verdict,
+        *added,
     ) = json.loads(info)
     return QueuedMessage(
         id=message_id,
@@ -83,6 +85,7 @@ def decode_message(message_id: str, info: str, prefix: bytes, content: Content, 
         session_id=session_id,
         identity=identity,
         verdict=None if verdict is None else _verdict(verdict),
+        author_domain=added[0] if added else "",  # version 1 had none
     )
 
 

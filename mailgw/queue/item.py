@@ -60,6 +60,8 @@ class QueuedMessage:
     identity: str = ""
     """The authenticated user that submitted it, else empty."""
     verdict: Verdict | None = None
+    author_domain: str = ""
+    """The domain in From, in A-labels, where each address there is the submitter's own: what may be signed for."""
 
 
 @frozen

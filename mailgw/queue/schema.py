@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mailgw.queue.store import QueueUnusable
 
-VERSION = 1
+VERSION = 2
 """Stands in `PRAGMA user_version`. A change of the tables or of `codec` counts it up and migrates here."""
 
 DATABASE = "queue.db"
@@ -67,8 +67,12 @@ def open_database(directory: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous = FULL")  # each commit syncs the log: 250 rests on it
         connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
         connection.execute(f"PRAGMA journal_size_limit = {_LOG_SIZE}")
-        if _version(connection, directory) == 0:
+        version = _version(connection, directory)
+        if version == 0:
             connection.executescript(f"BEGIN IMMEDIATE;{_TABLES}PRAGMA user_version = {VERSION};COMMIT;")
+        elif version < VERSION:
+            # From 1 to 2: `info` of a message has a value more at its end, which `codec` does not miss.
+            connection.execute(f"PRAGMA user_version = {VERSION}")
     except BaseException:
         connection.close()
         raise

@@ -109,6 +109,7 @@ class Acceptance:
         now = self._clock.seconds()
         entries: list[Entry | None] = []
         own, content = transaction.id, message
+        author_domain: str | None = None
         for one in judged:
             if one.verdict.reply is not None or one.verdict.action == "discard":
                 entries.append(None)
@@ -116,7 +117,9 @@ class Acceptance:
             if not own:
                 own = self._new_id()
                 content = evolve(message, content=await self._store.copy(message.content, own))
-            entries.append(self._copies.entry(transaction, content, routes, one, own, now))
+            if author_domain is None:
+                author_domain = self._copies.author_domain(transaction, message)
+            entries.append(self._copies.entry(transaction, content, routes, one, own, now, author_domain))
             own = ""
         return entries
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from attrs import evolve, frozen
+from twisted.logger import Logger
 
 from mailgw.config.schema import Quarantine, Queue
 from mailgw.mail.address import Mailbox
@@ -16,9 +18,10 @@ from mailgw.queue.item import QueuedMessage
 from mailgw.queue.quarantine import hold
 from mailgw.queue.store import Entry
 from mailgw.reception import trace
+from mailgw.reception.authorship import authorship
 from mailgw.reception.fanout import deliveries
 from mailgw.reception.forwarding import for_outside
-from mailgw.routing.interface import Routed
+from mailgw.routing.interface import Routed, Router
 from mailgw.senderauth.received_spf import received_spf
 from mailgw.senderauth.results import authentication_results, forged
 from mailgw.verdict.judgement import Judged
@@ -36,12 +39,35 @@ class TraceSettings:
 
 
 class Copies:
-    """Makes the queue's entries."""
+    """Makes the queue's entries. `router` knows whose an address is."""
 
-    def __init__(self, trace_settings: TraceSettings, queue: Queue, quarantine: Quarantine) -> None:
+    log: ClassVar[Logger] = Logger()
+
+    def __init__(self, trace_settings: TraceSettings, queue: Queue, quarantine: Quarantine, router: Router) -> None:
         self.trace = trace_settings
         self._queue = queue
         self._quarantine = quarantine
+        self._router = router
+
+    def author_domain(self, transaction: Transaction, message: Message) -> str:
+        """Give the domain that may be signed for; empty where From is not the user's own. Once a transaction: it logs.
+
+        Decided now, since users and aliases may change while the message waits.
+        """
+        identity = transaction.client.identity
+        if not identity:
+            return ""
+        found = authorship(message, identity, self._router)
+        if not found.domain:
+            self.log.info(
+                "{transaction} of {identity} will not be signed: {reason}",
+                event="not_signed",
+                transaction=transaction.id,
+                session=transaction.client.session_id,
+                identity=identity,
+                reason=found.reason,
+            )
+        return found.domain
 
     def entry(
         self,
@@ -51,9 +77,10 @@ class Copies:
         judged: Judged,
         message_id: str,
         now: float,
+        author_domain: str,
     ) -> Entry:
         """Make the entry for those recipients that a verdict is for. `message` has their content; `routes` stand in
-        the order of the envelope's recipients; `now` is the wall clock."""
+        the order of the envelope's recipients; `now` is the wall clock; `author_domain` is what `author_domain` gives."""
         envelope = transaction.envelope
         lifetime = self._queue.lifetime if envelope.reverse_path is not None else self._queue.report_lifetime
         if len(judged.recipients) < len(routes):
@@ -69,6 +96,7 @@ class Copies:
             session_id=client.session_id,
             identity=client.identity,
             verdict=judged.verdict,
+            author_domain=author_domain,
         )
         ways = deliveries(message_id, envelope, routes, judged.verdict, now, now + lifetime)
         hold_until = now + self._quarantine.lifetime

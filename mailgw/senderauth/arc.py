@@ -18,16 +18,10 @@ from mailgw.mail.address import AddressError, ascii_domain
 from mailgw.mail.message import Field, Message
 from mailgw.operation.threads import Threads
 from mailgw.senderauth.chain import ArcSet, parse_chain
+from mailgw.senderauth.hashes import hash_body, is_large
 from mailgw.senderauth.key import Key
 from mailgw.senderauth.signature import Signature, SignatureProblem
-from mailgw.senderauth.verification import (
-    KeyRecords,
-    choose_key,
-    fetch_keys,
-    hash_body,
-    is_large,
-    verify_signature,
-)
+from mailgw.senderauth.verification import KeyRecords, choose_key, fetch_keys, verify_signature
 
 # What is longer is verified in a thread.
 INLINE_SETS = 5

@@ -1,4 +1,4 @@
-"""The Author Domain (RFC 9989 5.3.1): whose name stands in From.
+"""The author, and the Author Domain (RFC 9989 5.3.1): whose name stands in From.
 
 What programs show as the author must not be something else than what is checked. So where programs could differ
 about the domain, nothing is guessed: the field is invalid, which is said as evidence. How a display name or a local
@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from mailgw.mail.address import AddressError, ascii_domain
+from mailgw.mail.address import AddressError, Mailbox, ascii_domain
 from mailgw.mail.message import Message
 
 MAX_FIELD = 8192
@@ -19,7 +19,9 @@ MAX_DOMAINS = 4
 
 # The usual forms: `Name <local@domain>`, `"Name" <local@domain>`, `local@domain`.
 _NAME = r'(?:"(?:[^"\\]|\\.)*+"|[^<>"(),:;@\\]*+)'
-_USUAL = re.compile(rf'\s*(?:{_NAME}\s*<[^<>\s"(),:;@\\]+@([^<>\s"(),:;@\\]+)>|[^<>\s"(),:;@]+@([^<>\s"(),:;@\\]+))\s*')
+_USUAL = re.compile(
+    rf'\s*(?:{_NAME}\s*<([^<>\s"(),:;@\\]+)@([^<>\s"(),:;@\\]+)>|([^<>\s"(),:;@]+)@([^<>\s"(),:;@\\]+))\s*'
+)
 # RFC 5322 3.2: quoted string, domain literal, special, space, or anything else up to one of these.
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"|\[[^\[\]\\\s]*\]|["()<>,:;@\\\[\]]|\s+|[^"()<>,:;@\\\[\]\s]+', re.S)
 _COMMENT_PART = re.compile(r"[()]|\\.", re.S)
@@ -34,6 +36,22 @@ class AuthorError(ValueError):
 
 def author_domains(message: Message) -> tuple[str, ...]:
     """Give the domains of From, in lower-case A-labels, each once: at least one, at most 4. Raises AuthorError."""
+    domains = tuple(dict.fromkeys(_checked(domain) for _, domain in _addresses(message)))
+    if len(domains) > MAX_DOMAINS:
+        raise AuthorError(f"{len(domains)} domains in From")
+    return domains
+
+
+def authors(message: Message) -> tuple[Mailbox, ...]:
+    """Give the addresses of From, at least one. Raises AuthorError."""
+    try:
+        return tuple(Mailbox.parse(f"{local}@{_checked(domain)}") for local, domain in _addresses(message))
+    except AddressError as error:
+        raise AuthorError(f"From holds no valid address: {error}") from None
+
+
+def _addresses(message: Message) -> list[tuple[str, str]]:
+    """Give the local parts, as they are written, and the domains of From: at least one. Raises AuthorError."""
     fields = message.get_all("from")
     if len(fields) != 1:
         # RFC 9989 4.4: with a repeated field there is no telling whose policy applies.
@@ -44,13 +62,13 @@ def author_domains(message: Message) -> tuple[str, ...]:
     # RFC 6532 3.2: what is not ASCII is UTF-8. In a domain, what is not becomes a character that no domain has.
     text = value.decode("utf-8", "replace")
     usual = _USUAL.fullmatch(text)
-    found = [usual.group(1) or usual.group(2)] if usual else _domains(text)
-    domains = tuple(dict.fromkeys(_checked(domain) for domain in found))
-    if not domains:
+    if usual:
+        local, domain, bare_local, bare_domain = usual.groups()
+        return [(local or bare_local, domain or bare_domain)]
+    found = _parse(text)
+    if not found:
         raise AuthorError("no address in From")
-    if len(domains) > MAX_DOMAINS:
-        raise AuthorError(f"{len(domains)} domains in From")
-    return domains
+    return found
 
 
 def _checked(domain: str) -> str:
@@ -67,9 +85,9 @@ def _checked(domain: str) -> str:
     return name
 
 
-def _domains(text: str) -> list[str]:
+def _parse(text: str) -> list[tuple[str, str]]:
     """Take a mailbox-list or address-list (RFC 5322 3.4, RFC 6854) apart. Raises AuthorError."""
-    domains: list[str] = []
+    found: list[tuple[str, str]] = []
     words: list[str] = []
     address: list[str] | None = None  # what stands in <>
     inside = False
@@ -85,7 +103,7 @@ def _domains(text: str) -> list[str]:
                 raise AuthorError("From cannot be read: two addresses without a comma")
             address, inside, words = [], True, []
         elif token in (",", ";"):
-            domains += _domain_of(address, words)
+            found += _address_of(address, words)
             address, words = None, []
         elif token == ":":  # the end of a group's name
             if address is not None or "@" in words:
@@ -97,11 +115,12 @@ def _domains(text: str) -> list[str]:
             words.append(token)
     if inside:
         raise AuthorError("From cannot be read: < without >")
-    return domains
+    return found
 
 
-def _domain_of(address: list[str] | None, words: list[str]) -> list[str]:
-    """Give the domain of one element of the list; none when it is only words, such as a name with a comma in it."""
+def _address_of(address: list[str] | None, words: list[str]) -> list[tuple[str, str]]:
+    """Give local part and domain of one element of the list; nothing when it is only words, such as a name with a
+    comma in it."""
     if address is None:
         spec = words
         if "@" not in spec:
@@ -113,9 +132,10 @@ def _domain_of(address: list[str] | None, words: list[str]) -> list[str]:
     if spec.count("@") != 1:
         raise AuthorError("From cannot be read: an address has not exactly one @")
     at = spec.index("@")
-    if not "".join(spec[:at]).strip():
+    local = _DOT.sub(".", "".join(spec[:at]).strip())
+    if not local:
         raise AuthorError("From cannot be read: an address has nothing before its @")
-    return [_DOT.sub(".", "".join(spec[at + 1 :]).strip())]
+    return [(local, _DOT.sub(".", "".join(spec[at + 1 :]).strip()))]
 
 
 def _tokens(text: str) -> Iterator[str]:

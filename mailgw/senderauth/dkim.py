@@ -13,16 +13,10 @@ from twisted.logger import Logger
 from mailgw.dns.interface import Resolver
 from mailgw.mail.message import Message
 from mailgw.operation.threads import Threads
+from mailgw.senderauth.hashes import hash_body, is_large
 from mailgw.senderauth.key import Key
 from mailgw.senderauth.signature import Signature, SignatureProblem, describe, parse_signature
-from mailgw.senderauth.verification import (
-    KeyRecords,
-    choose_key,
-    fetch_keys,
-    hash_body,
-    is_large,
-    verify_signature,
-)
+from mailgw.senderauth.verification import KeyRecords, choose_key, fetch_keys, verify_signature
 
 MAX_SIGNATURES = 5
 

@@ -199,9 +199,9 @@ class RingTests(KeyFileTestCase):
 
     def test_reports_are_of_this_host_or_of_the_domain_above_it(self) -> None:
         self.write("example.org", "a", "ed25519")
-        self.assertEqual([key.domain for key in self.ring().for_reports()], ["example.org"])
+        self.assertEqual([key.domain for key in self.ring().for_author("mail.example.org")], ["example.org"])
         self.write("mail.example.org", "b", "ed25519")
-        self.assertEqual([key.domain for key in self.ring().for_reports()], ["mail.example.org"])
+        self.assertEqual([key.domain for key in self.ring().for_author("mail.example.org")], ["mail.example.org"])
 
     def test_remarks(self) -> None:
         self.write("example.com", "a", "ed25519")

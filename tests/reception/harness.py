@@ -185,7 +185,7 @@ class Server:
             self.judge,  # type: ignore[arg-type]
             self.store,
             self.offered.append,
-            Copies(TraceSettings("mx.ours.example", "mx.ours.example", True), Queue(), Quarantine()),
+            Copies(TraceSettings("mx.ours.example", "mx.ours.example", True), Queue(), Quarantine(), FakeRouter()),
             limits,
             self.guard,
             self.clock,

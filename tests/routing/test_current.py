@@ -30,7 +30,6 @@ class CurrentRouterTests(RoutingTest):
             lambda: load_router(self.read, str(self.folder / "mailgw.toml")),
             self.clock,
             ThreadsInline(),
-            interval=2.0,
         )
 
     def known(self, address: str) -> bool:

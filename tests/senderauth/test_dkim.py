@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from mailgw.mail.message import FileContent, Message, head_of
 from mailgw.operation.threads import ThreadsInline
 from mailgw.senderauth.dkim import Dkim, DkimResult
-from mailgw.senderauth.verification import INLINE_SIZE
+from mailgw.senderauth.hashes import INLINE_SIZE
 from tests.fakes import FAIL, FakeResolver
 from tests.senderauth.signing import CONTENT, ed25519_record, rsa_record, rsa_record_of, sign
 
