@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -24,9 +24,17 @@ def check() -> None:
     """
     path = config_path()
     settings = read_settings()
-    errors = [*_errors_of_parts(path), *_errors_of_secrets(settings, path), *_errors_of_user(settings, path)]
+    remarks, errors_of_keys = _look_at_keys(settings)
+    errors = [
+        *_errors_of_parts(path),
+        *_errors_of_secrets(settings, path),
+        *errors_of_keys,
+        *_errors_of_user(settings, path),
+    ]
     if errors:
         raise ConfigurationRefused(tuple(errors))
+    for remark in remarks:
+        click.echo(f"{path}: warning: {remark}", err=True)
     click.echo(f"{path}: no errors")
 
 
@@ -59,6 +67,19 @@ def _errors_of_secrets(settings: Settings, path: Path) -> Iterator[ConfigError]:
             if problem:
                 key = f"routes.{quote_key(name)}.password_file"
                 yield from number_lines([ConfigError(str(path), key, problem)])
+
+
+def _look_at_keys(settings: Settings) -> tuple[Sequence[str], Sequence[ConfigError]]:
+    """Give what is to be said about the DKIM keys, and what is wrong with them."""
+    from mailgw.delivery.signing_domains import remarks
+    from mailgw.delivery.signing_keys import read_keys
+
+    if not settings.signing.enabled:
+        return (), ()
+    try:
+        return remarks(settings, read_keys(settings.signing.keys_directory)), ()
+    except ConfigurationErrors as errors:
+        return (), errors.errors
 
 
 def _errors_of_user(settings: Settings, path: Path) -> list[ConfigError]:

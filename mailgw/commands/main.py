@@ -7,6 +7,7 @@ import click
 from mailgw.commands.check import check
 from mailgw.commands.config import config
 from mailgw.commands.configuration import config_option
+from mailgw.commands.dkim import dkim
 from mailgw.commands.doctor import doctor
 from mailgw.commands.explain import explain
 from mailgw.commands.learn import learn
@@ -34,6 +35,7 @@ def main() -> None:
 for command in (
     check,
     config,
+    dkim,
     doctor,
     explain,
     learn,

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 from mailgw.config.schema import Settings
 from mailgw.config.text import quote_key
+from mailgw.delivery.signing_keys import key_files
 
 
 def problems_of_user(settings: Settings) -> list[tuple[str, str]]:
@@ -54,6 +55,8 @@ def _files(settings: Settings) -> Iterator[tuple[str, str]]:
         yield f"domains.{quote_key(name)}.recipients_file", domain.recipients_file
     for name, route in settings.routes.items():
         yield f"routes.{quote_key(name)}.password_file", route.password_file
+    for path in key_files(settings.signing.keys_directory) if settings.signing.enabled else ():
+        yield "signing.keys_directory", path
 
 
 def _folders(settings: Settings) -> Iterator[tuple[str, str]]:

@@ -80,7 +80,8 @@ class Copies:
         author_domain: str,
     ) -> Entry:
         """Make the entry for those recipients that a verdict is for. `message` has their content; `routes` stand in
-        the order of the envelope's recipients; `now` is the wall clock; `author_domain` is what `author_domain` gives."""
+        the order of the envelope's recipients; `now` is the wall clock; `author_domain` is
+        what the method of that name gives."""
         envelope = transaction.envelope
         lifetime = self._queue.lifetime if envelope.reverse_path is not None else self._queue.report_lifetime
         if len(judged.recipients) < len(routes):

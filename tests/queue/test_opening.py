@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from mailgw.queue.disk import filesystem, refuse_network
 from mailgw.queue.listing import Listing
-from mailgw.queue.schema import open_database
+from mailgw.queue.schema import VERSION, open_database
 from mailgw.queue.sqlite import SqliteStore
 from mailgw.queue.store import QueueSize, QueueUnusable
 from tests.queue.items import entry, full_entry
@@ -73,6 +74,27 @@ class OpeningTests(TestCase):
         self.assertIn("later mailgw (version 99", await self.refusal(directory))
         with self.assertRaises(QueueUnusable):
             Listing(directory)
+
+    async def test_a_queue_of_version_1_is_taken_on(self) -> None:
+        """Its messages had no author's domain."""
+        directory = Path(self.mktemp())
+        store = self.make_store(directory)
+        await store.open()
+        await store.put(entry())
+        await store.close()
+        connection = sqlite3.connect(directory / "queue.db")
+        (info,) = connection.execute("SELECT info FROM messages").fetchone()
+        connection.execute("UPDATE messages SET info = ?", (json.dumps(json.loads(info)[:13]),))
+        connection.execute("PRAGMA user_version = 1")
+        connection.commit()
+        connection.close()
+        await store.open()
+        await store.close()
+        connection = sqlite3.connect(directory / "queue.db")
+        self.assertEqual(connection.execute("PRAGMA user_version").fetchone(), (VERSION,))
+        connection.close()
+        listed = Listing(directory).entry(entry().message.id)
+        self.assertEqual(listed, entry())
 
     async def test_a_file_that_is_no_database(self) -> None:
         directory = Path(self.mktemp())
