@@ -11,7 +11,7 @@ from twisted.logger import Logger
 
 from mailgw.delivery.report import ReportText
 from mailgw.delivery.wording import Wording
-from mailgw.mail.address import Mailbox
+from mailgw.mail.address import Mailbox, ascii_domain
 from mailgw.mail.envelope import Envelope, Recipient
 from mailgw.mail.identifiers import new_id
 from mailgw.mail.message import Message
@@ -115,6 +115,7 @@ class ReportWriter:
             received=now,
             origin="report",
             session_id=message.session_id,
+            author_domain=ascii_domain(self._hostname),
         )
         expires = now + self._lifetime
         deliveries = []

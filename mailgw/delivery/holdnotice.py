@@ -14,7 +14,7 @@ from attrs import evolve
 from twisted.logger import Logger
 
 from mailgw.config.schema import Quarantine
-from mailgw.mail.address import AddressError, Mailbox
+from mailgw.mail.address import AddressError, Mailbox, ascii_domain
 from mailgw.mail.envelope import Envelope, Recipient
 from mailgw.mail.identifiers import new_id
 from mailgw.mail.message import Message
@@ -131,6 +131,7 @@ class HoldNotices:
             received=now,
             origin="report",
             session_id=entry.message.session_id,
+            author_domain=ascii_domain(self._hostname),
         )
         deliveries = []
         for number, target in enumerate(routed.targets):

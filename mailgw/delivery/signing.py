@@ -20,7 +20,6 @@ from mailgw.operation.threads import Threads
 from mailgw.queue.item import QueuedMessage
 from mailgw.senderauth.hashes import is_large
 from mailgw.senderauth.signing import sign
-from mailgw.senderauth.signing_key import SigningKey
 
 
 @frozen
@@ -76,7 +75,7 @@ class Signer:
 
     async def sign(self, queued: QueuedMessage) -> QueuedMessage:
         """Put the signatures in front, or give the message as it is. Raises OSError when its file cannot be read."""
-        keys = self._keys_for(queued)
+        keys = self._keys.ring.for_author(queued.author_domain) if queued.author_domain else ()
         if not keys:
             return queued
         message = queued.message
@@ -95,9 +94,3 @@ class Signer:
             selectors=[key.selector for key in keys],
         )
         return evolve(queued, message=evolve(message, prefix=fields + message.prefix))
-
-    def _keys_for(self, queued: QueuedMessage) -> tuple[SigningKey, ...]:
-        ring = self._keys.ring
-        if queued.author_domain:
-            return ring.for_author(queued.author_domain)
-        return ring.for_author(ring.hostname) if queued.origin == "report" else ()

@@ -61,7 +61,8 @@ class QueuedMessage:
     """The authenticated user that submitted it, else empty."""
     verdict: Verdict | None = None
     author_domain: str = ""
-    """The domain in From, in A-labels, where each address there is the submitter's own: what may be signed for."""
+    """The domain in From, in A-labels, where it may be signed for: mail of a user whose every address there
+    is his own, and our reports. Else empty."""
 
 
 @frozen

@@ -78,6 +78,7 @@ class Outbox:
             message=Message.from_bytes(mail.content),
             received=now,
             origin="report",
+            author_domain=mail.sender.ascii_domain,
         )
         entry = Entry(queued, tuple(deliveries))
         await self._put(entry)

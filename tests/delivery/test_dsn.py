@@ -100,6 +100,7 @@ class ReportTests(ReportTestCase):
         assert entry is not None
         self.assertIsNone(entry.message.envelope.reverse_path)
         self.assertEqual(entry.message.origin, "report")
+        self.assertEqual(entry.message.author_domain, "gw.example.net")  # its From: what it is signed for
         (delivery,) = entry.deliveries
         self.assertEqual(str(delivery.destination), "maildir:bob@example.net/inbox")
         self.assertEqual((delivery.message_id, delivery.number), (entry.message.id, 0))

@@ -72,7 +72,7 @@ class WhatIsSignedTests(SigningRelayTestCase):
 
     def test_our_reports_are_signed_by_the_host_or_the_domain_above_it(self) -> None:
         peer = self.peer()
-        self.deliver(evolve(queued(CONTENT, None), origin="report"))
+        self.deliver(evolve(queued(CONTENT, None), origin="report", author_domain="mail.example.org"))
         self.assertIn(b" d=example.org;", peer.contents[0])
 
     def test_once_for_all_recipients_and_hosts(self) -> None:

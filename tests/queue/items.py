@@ -65,6 +65,7 @@ def full_entry(message_id: str = "01ABCDEFGH00FULL") -> Entry:
         session_id="01SESSION",
         identity="alice@example.org",
         verdict=verdict,
+        author_domain="xn--bcher-kva.example",
     )
     deliveries = (
         Delivery(

@@ -1,14 +1,17 @@
-"""Whether From is the submitter's own."""
+"""Whether From is the submitter's own, and what follows from that for the signature."""
 
 from __future__ import annotations
 
+from twisted.logger import LogEvent, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from mailgw.mail.address import Mailbox
 from mailgw.mail.message import Message
+from mailgw.mail.verdict import Verdict
 from mailgw.queue.item import Destination
 from mailgw.reception.authorship import authorship
 from mailgw.routing.interface import Routed, Target, Unknown
+from tests.reception.harness import Server
 
 
 class Router:
@@ -72,3 +75,37 @@ class AuthorshipTests(SynchronousTestCase):
     def test_the_reason_names_the_address(self) -> None:
         message = Message.from_bytes(b"From: bob@example.org\r\n\r\n")
         self.assertIn("bob@example.org", authorship(message, "alice@example.org", Router()).reason)
+
+
+class SubmissionTests(SynchronousTestCase):
+    """What the queue is told of a message that a user submits."""
+
+    def setUp(self) -> None:
+        self.server = Server(kind="submission", tls="starttls")
+
+    def submit(self, author: str) -> list[LogEvent]:
+        peer = self.server.connect()
+        peer.say("EHLO c", "STARTTLS")
+        peer.transport.finish_handshake()
+        peer.say("EHLO c")
+        self.assertIn("235", peer.say("AUTH PLAIN AGFsaWNlAHNlY3JldA=="))
+        peer.say("MAIL FROM:<alice@ours.example>", "RCPT TO:<a@b.example>", "RCPT TO:<c@d.example>", "DATA")
+        with capturedLogs() as events:
+            self.assertIn("250 2.0.0", peer.say(f"From: {author}", "", "body", "."))
+        return [event for event in events if event.get("event") == "not_signed"]
+
+    def test_from_of_the_users_own(self) -> None:
+        self.assertEqual(self.submit("Alice <alice@ours.example>"), [])
+        self.assertEqual([entry.message.author_domain for entry in self.server.offered], ["ours.example"])
+
+    def test_from_of_somebody_else_is_said_once_a_transaction(self) -> None:
+        self.server.judge.verdicts = {0: Verdict("inbox", 0.0, (), "ok"), 1: Verdict("hold", 7.0, (), "hold")}
+        (event,) = self.submit("bob@ours.example")
+        self.assertEqual([entry.message.author_domain for entry in self.server.offered], ["", ""])
+        self.assertEqual(event["identity"], "alice@ours.example")
+        self.assertIn("bob@ours.example in From", event["reason"])
+
+    def test_mail_from_outside(self) -> None:
+        self.server = Server()
+        self.server.connect().deliver("From: alice@ours.example\r\n\r\nx")
+        self.assertEqual([entry.message.author_domain for entry in self.server.offered], [""])

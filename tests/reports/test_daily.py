@@ -107,6 +107,7 @@ class TimeTests(DailyCase):
         days = (TODAY - 3, TODAY - 2, TODAY - 1)
         self.assertEqual(self.sent(), [f"{day} {name}.example" for day in days for name in "ab"])
         self.assertEqual(self.source.forgotten, TODAY - 3)
+        self.assertEqual({entry.message.author_domain for entry in self.offered}, {"example.org"})
 
     def test_each_goes_once(self) -> None:
         self.start()
