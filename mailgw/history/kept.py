@@ -38,6 +38,8 @@ class KeptVerdict:
     verdict: Verdict
     policy: Policy
     answers: tuple[Evidence, ...] = ()
+    owners: tuple[tuple[str, ...], ...] = ()
+    """The addresses that each of the recipients went by; empty where these are those of the envelope."""
 
 
 @frozen
@@ -75,7 +77,7 @@ def unpack(data: bytes) -> Facts:
     """Undo `pack`. Raises ValueError, TypeError, IndexError or zlib.error for what is none of ours."""
     client, recipients, auth, evidence, verdicts = json.loads(zlib.decompress(data))
     session, service, address, port, helo, tls, identity = client
-    pieces = tuple(Evidence(*piece) for piece in evidence)
+    pieces = tuple(_evidence(piece) for piece in evidence)
     return Facts(
         Client(session, service, address, port, helo=helo, tls=tls, identity=identity),
         tuple(recipients),
@@ -93,7 +95,13 @@ def text_of(mailbox: Mailbox | None) -> str:
 
 
 def _piece(piece: Evidence) -> tuple[Any, ...]:
-    return piece.symbol, piece.detail, piece.strength, piece.source
+    values = (piece.symbol, piece.detail, piece.strength, piece.source)
+    return (*values, piece.recipients) if piece.recipients else values
+
+
+def _evidence(values: Sequence[Any]) -> Evidence:
+    symbol, detail, strength, source, *concerned = values
+    return Evidence(symbol, detail, strength, source, tuple(concerned[0]) if concerned else ())
 
 
 def _verdict_values(judged: Judged, message_id: str, details: dict[tuple[str, str, str], int]) -> tuple[Any, ...]:
@@ -114,11 +122,18 @@ def _verdict_values(judged: Judged, message_id: str, details: dict[tuple[str, st
         [getattr(thresholds, name) for name in _LIMITS],
         dict(judged.policy.origins),
         [_piece(piece) for piece in judged.answers],
+        _owners(judged),
     )
 
 
+def _owners(judged: Judged) -> list[list[str]]:
+    if all(len(set(owners)) < 2 for owners in judged.owners):
+        return []
+    return [[str(mailbox) for mailbox in owners] for owners in judged.owners]
+
+
 def _verdict(values: Sequence[Any], pieces: Sequence[Evidence]) -> KeptVerdict:
-    message_id, recipients, action, score, reason, reply, lines, limits, origins, answers = values
+    message_id, recipients, action, score, reason, reply, lines, limits, origins, answers, owners = values
     made = []
     for what, weight, strength, points, total, rule in lines:
         piece = pieces[what] if isinstance(what, int) else Evidence(what[0], what[1], source=what[2])
@@ -132,5 +147,6 @@ def _verdict(values: Sequence[Any], pieces: Sequence[Evidence]) -> KeptVerdict:
             action, score, tuple(made), reason, None if reply is None else Reply(reply[0], reply[1], tuple(reply[2]))
         ),
         Policy({}, Thresholds(**named), origins=origins),
-        tuple(Evidence(*piece) for piece in answers),
+        tuple(_evidence(piece) for piece in answers),
+        tuple(tuple(addresses) for addresses in owners),
     )

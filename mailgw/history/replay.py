@@ -12,6 +12,7 @@ from mailgw.history.kept import Facts, KeptVerdict
 from mailgw.history.search import Row
 from mailgw.mail.address import AddressError, Mailbox
 from mailgw.mail.verdict import Action
+from mailgw.verdict.concerned import concerning, divide
 from mailgw.verdict.judgement import Judged, for_one_reply
 from mailgw.verdict.policies import Policies
 from mailgw.verdict.policy import decide
@@ -121,7 +122,10 @@ def _judge(facts: Facts, policies: Policies) -> list[Judged]:
     if outbound:
         groups = [(policies.of_user(facts.client.identity), everybody)]
     else:
-        groups = policies.groups([[Mailbox.parse(text)] for text in facts.recipients])
+        known = {n: names for kept in facts.verdicts for n, names in zip(kept.recipients, kept.owners, strict=False)}
+        owners = [known.get(number, (text,)) for number, text in enumerate(facts.recipients)]
+        groups = policies.groups([[Mailbox.parse(text) for text in texts] for texts in owners])
+        groups = divide(groups, facts.evidence)
     judged = []
     for policy, numbers in groups:
         # What greylisting answered was for these recipients; who was not asked would be.
@@ -129,7 +133,7 @@ def _judge(facts: Facts, policies: Policies) -> list[Judged]:
         for number in numbers:
             parts.setdefault(answers.get(number, ()), []).append(number)
         for part in parts.values():
-            evidence = [*facts.evidence, *answers.get(part[0], ())]
+            evidence = [*concerning(facts.evidence, part), *answers.get(part[0], ())]
             verdict = decide(evidence, policy, outbound=outbound)
             judged.append(Judged(verdict, tuple(part), policy))
     return list(judged if facts.client.service == "lmtp" else for_one_reply(judged))

@@ -209,7 +209,10 @@ class Judge:
             return [await self._decide(transaction, *group, defer)]
         groups = self._policies.groups(owners or [[recipient.forward_path] for recipient in recipients])
         groups = divide(groups, transaction.evidence)
-        return [await self._decide(transaction, policy, numbers, defer) for policy, numbers in groups]
+        judged = [await self._decide(transaction, policy, numbers, defer) for policy, numbers in groups]
+        if owners:
+            judged = [evolve(one, owners=[owners[number] for number in one.recipients]) for one in judged]
+        return judged
 
     async def _decide(self, transaction: Transaction, policy: Policy, numbers: tuple[int, ...], defer: str) -> Judged:
         outbound = bool(transaction.client.identity)

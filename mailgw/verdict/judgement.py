@@ -8,6 +8,7 @@ from attrs import evolve, frozen
 
 from mailgw.mail.evidence import Evidence
 from mailgw.mail.verdict import Action, Verdict
+from mailgw.verdict.policies import Owners
 from mailgw.verdict.policy import Policy
 
 
@@ -15,13 +16,15 @@ from mailgw.verdict.policy import Policy
 class Judged:
     """The verdict for some recipients of a message (their positions in the envelope), by the policy that is theirs.
 
-    `answers` is evidence that holds for them alone: what greylisting said.
+    `answers` is evidence that holds for them alone: what greylisting said. `owners` are the addresses that each of them
+    goes by, where more is known than the envelope says.
     """
 
     verdict: Verdict
     recipients: tuple[int, ...]
     policy: Policy
     answers: tuple[Evidence, ...] = ()
+    owners: Sequence[Owners] = ()
 
 
 # From what is said first to what is said last, where a message is taken for nobody: what may pass later must not be

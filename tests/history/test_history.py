@@ -54,6 +54,15 @@ class KeptTests(SynchronousTestCase):
             self.assertEqual(kept.policy.thresholds, was.policy.thresholds)
             self.assertEqual((kept.policy.origins, kept.answers), (was.policy.origins, was.answers))
 
+    def test_the_mailbox_behind_an_alias_is_kept(self) -> None:
+        owners = [[Mailbox("info", "a.example"), Mailbox("bob", "a.example")], [Mailbox("x", "a.example")]]
+        facts = unpack(pack(make_transaction().client, [], (), (), [(evolve(judged(0, 1), owners=owners), "")]))
+        self.assertEqual(facts.verdicts[0].owners, (("info@a.example", "bob@a.example"), ("x@a.example",)))
+
+    def test_whom_evidence_is_about_is_kept(self) -> None:
+        evidence = [Evidence("A", recipients=(1, 2)), Evidence("B")]
+        self.assertEqual(unpack(pack(make_transaction().client, [], (), evidence, [])).evidence, tuple(evidence))
+
 
 class RecorderTests(TestCase):
     async def setUp(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from mailgw.config.schema import Override
@@ -88,6 +89,20 @@ class ReplayTests(SynchronousTestCase):
     def test_only_those_recipients_whose_policy_changed(self) -> None:
         new = Policies(OLD.site, {BOB: Override(thresholds={"spam": 0.5, "greylist": 0.5})})
         (flip,) = self.replay(new, self.kept("A", recipients=("eve@example.org", BOB)))
+        self.assertEqual((flip.kind, flip.recipients), ("inbox -> spam", (BOB,)))
+
+    def test_an_alias_is_judged_by_the_policy_of_its_mailbox(self) -> None:
+        new = Policies(OLD.site, {BOB: Override(thresholds={"spam": 0.5, "greylist": 0.5})})
+        row, facts = self.kept("A", recipients=("info@example.net",))
+        (verdict,) = facts.verdicts
+        facts = evolve(facts, verdicts=(evolve(verdict, owners=(("info@example.net", BOB),)),))
+        (flip,) = self.replay(new, (row, facts))
+        self.assertEqual((flip.kind, flip.recipients), ("inbox -> spam", ("info@example.net",)))
+
+    def test_evidence_about_one_recipient_counts_for_that_one(self) -> None:
+        row, facts = self.kept("A", recipients=("eve@example.org", BOB))
+        facts = evolve(facts, evidence=(*facts.evidence, Evidence("C", recipients=(1,))))
+        (flip,) = self.replay(Policies(Policy({"A": 1.0, "C": 7.0})), (row, facts))
         self.assertEqual((flip.kind, flip.recipients), ("inbox -> spam", (BOB,)))
 
     def test_what_was_never_asked_of_greylisting_would_be(self) -> None:
