@@ -13,7 +13,7 @@ from pathlib import Path
 
 from twisted.internet.task import Clock
 
-from mailgw.config.schema import FilterFile, Settings, Thresholds
+from mailgw.config.schema import FilterFile, Settings
 from mailgw.filters import catalogue
 from mailgw.filters.base import Filter
 from mailgw.filters.runner import FilterRunner
@@ -88,7 +88,7 @@ def main() -> None:
     evidence = [Evidence(symbol, "something was seen", source="filter") for symbol in list(read.weights)[:6]]
     verdict = decide(evidence, policy, outbound=False, reference="T1")
     measure("decide", lambda: decide(evidence, policy, outbound=False, reference="T1"))
-    measure("explain, as text", lambda: to_text(explain(verdict, Thresholds(), outbound=False)))
+    measure("explain, as text", lambda: to_text(explain(verdict, policy, outbound=False)))
 
 
 if __name__ == "__main__":
