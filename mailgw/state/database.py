@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from mailgw.mail.reply import TemporaryFailure
+from mailgw.operation.files import locked
 from mailgw.operation.threads import Pool
 
 T = TypeVar("T")
@@ -25,6 +26,9 @@ _BUSY = 10.0
 _LINGER = 1.0
 # So much of it may wait for a disk that does not keep up; what comes then is not kept, and the log says so.
 MAX_NOTES = 20_000
+# When a file that could not be opened is tried again.
+_AGAIN = 60.0
+_SPOILT = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
 
 
 class StateUnusable(Exception):
@@ -102,6 +106,30 @@ def _migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[st
         raise
 
 
+def set_aside_when_spoilt(path: Path, migrations: Sequence[str]) -> Path | None:
+    """Move a file away that SQLite cannot read, and give where it is then; None when it can. Raises as `connect`."""
+    with locked(str(path.absolute().parent)):  # another worker may have done it already
+        try:
+            connect(path, migrations).close()
+        except sqlite3.DatabaseError as error:
+            if not is_spoilt(error):
+                raise
+        else:
+            return None
+        number = 1
+        while (aside := path.with_name(f"{path.name}.spoilt-{number}")).exists():
+            number += 1
+        os.rename(path, aside)
+        for suffix in ("-wal", "-shm"):  # they would be taken for those of the next file
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        return aside
+
+
+def is_spoilt(error: BaseException) -> bool:
+    """Whether it says that a file is no database, or is damaged."""
+    return isinstance(error, sqlite3.DatabaseError) and getattr(error, "sqlite_errorcode", 0) & 0xFF in _SPOILT
+
+
 def _version(connection: sqlite3.Connection) -> int:
     version: int
     (version,) = connection.execute("PRAGMA user_version").fetchone()
@@ -122,7 +150,11 @@ def transact(connection: sqlite3.Connection, works: Sequence[Work[Any]]) -> list
 
 
 class Database:
-    """The file in a running gateway. `read` and `write` are awaited; `note` is for what nobody waits for."""
+    """The file in a running gateway. `read` and `write` are awaited; `note` is for what nobody waits for.
+
+    Mail does not stop for what is remembered of it: a spoilt file is moved aside, and while a file cannot be opened
+    `read` and `write` raise TemporaryFailure.
+    """
 
     log: ClassVar[Logger] = Logger()
 
@@ -139,26 +171,68 @@ class Database:
         self._call: IDelayedCall | None = None
         self._flushing: Deferred[None] | None = None
         self._closing = False
+        self._again: IDelayedCall | None = None
+        self._connecting: Deferred[None] | None = None
+        self._losing = False
 
     async def open(self) -> None:
-        """Raises StateUnusable."""
+        """Raises StateUnusable for a file of a later version."""
         self._writing.start()
         self._reading.start()
         try:
-            self._writer = await self._writing.run(connect, self._path, self._migrations)
-            self._reader = await self._reading.run(connect, self._path, self._migrations)
-        except BaseException as error:
+            await self._connect()
+        except BaseException:
             await self.close()  # threads would keep the process alive
-            if isinstance(error, (sqlite3.Error, OSError)):
-                raise StateUnusable(f"cannot open {self._path}: {error}") from error
             raise
+
+    async def _connect(self) -> None:
+        """Open the file, or say why not and try again later. Raises StateUnusable."""
+        self._again = None
+        try:
+            try:
+                self._writer = await self._writing.run(connect, self._path, self._migrations)
+            except sqlite3.DatabaseError as error:
+                if not is_spoilt(error):
+                    raise
+                await self._begin_anew(error)
+            self._reader = await self._reading.run(connect, self._path, self._migrations)
+        except (sqlite3.Error, OSError) as error:
+            self.log.error(
+                "{file} cannot be opened: {reason}. Mail goes on without it; it is tried again in {seconds:g} s",
+                event="state_unusable",
+                file=str(self._path),
+                reason=str(error),
+                seconds=_AGAIN,
+            )
+            self._again = self._reactor.callLater(_AGAIN, self._try_again)
+
+    def _try_again(self) -> None:
+        self._connecting = Deferred.fromCoroutine(self._connect())
+        self._connecting.addErrback(
+            lambda failure: self.log.failure("{file} is not used", failure, event="state_unusable", file=self._path)
+        )
+
+    async def _begin_anew(self, error: sqlite3.DatabaseError) -> None:
+        aside = await self._writing.run(set_aside_when_spoilt, self._path, self._migrations)
+        self._writer = await self._writing.run(connect, self._path, self._migrations)
+        if aside is not None:
+            self.log.error(
+                "{file} is spoilt ({reason}): it is {aside} from now on, and what it held is forgotten",
+                event="state_spoilt",
+                file=str(self._path),
+                reason=str(error),
+                aside=aside.name,
+            )
 
     async def close(self) -> None:
         """Write what was noted, then close."""
         self._closing = True
-        if self._call is not None:
-            self._call.cancel()
-            self._call = None
+        for call in (self._call, self._again):
+            if call is not None:
+                call.cancel()
+        self._call = self._again = None
+        if self._connecting is not None:
+            await self._connecting
         if self._flushing is not None:
             await self._flushing
         if self._notes:
@@ -183,8 +257,11 @@ class Database:
     def note(self, work: Work[object]) -> None:
         """Do something soon, together with what else is noted. When it fails the log says so."""
         if self._writer is None or self._closing or len(self._notes) >= MAX_NOTES:
-            self.log.warn("a note for {file} is not kept", event="note_lost", file=self._path.name)
+            if not self._losing:  # once, and not for each message
+                self.log.warn("notes for {file} are not kept", event="note_lost", file=self._path.name)
+            self._losing = True
             return
+        self._losing = False
         self._notes.append(work)
         if self._call is None and self._flushing is None:
             self._call = self._reactor.callLater(_LINGER, self._begin)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from twisted.internet import reactor
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from mailgw.mail.reply import TemporaryFailure
@@ -123,8 +124,36 @@ class DatabaseTests(TestCase):
         with self.assertRaises(TemporaryFailure):
             await database.read(names)
 
-    async def test_a_file_that_is_no_database(self) -> None:
-        self.path.write_bytes(b"no database" * 1000)
+    async def test_a_spoilt_file_is_moved_aside_and_mail_goes_on(self) -> None:
+        """A state of senders or reports that is damaged stops no gateway."""
+        spoilt = b"no database" * 1000
+        self.path.write_bytes(spoilt)
+        self.path.with_name(f"{self.path.name}-wal").write_bytes(b"a log that belongs to it")
+        database = await self.open()
+        await database.write(insert("a"))
+        self.assertEqual(await database.read(names), ["a"])
+        await database.close()
+        aside = self.path.with_name(f"{self.path.name}.spoilt-1")
+        self.assertEqual(aside.read_bytes(), spoilt)
+
+    async def test_a_file_that_cannot_be_opened_is_tried_again(self) -> None:
+        self.path.mkdir()
+        clock = Clock()
+        clock.callFromThread = reactor.callFromThread  # type: ignore[attr-defined]
+        database = Database(self.path, [FIRST], clock)
+        await database.open()
+        database.note(insert("lost"))
+        with self.assertRaises(TemporaryFailure):
+            await database.read(names)
+        self.path.rmdir()
+        clock.advance(60.0)
+        await database._connecting
+        await database.write(insert("a"))
+        self.assertEqual(await database.read(names), ["a"])
+        await database.close()
+
+    async def test_a_file_of_a_later_version_is_not_used(self) -> None:
+        connect(self.path, [FIRST, SECOND]).close()
         with self.assertRaises(StateUnusable) as caught:
             await self.open()
-        self.assertIn(str(self.path), str(caught.exception))
+        self.assertIn("start that one, or move the file away", str(caught.exception))
