@@ -7,12 +7,15 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from email.errors import HeaderParseError
 from email.header import decode_header, make_header
+from functools import partial
+from itertools import islice
 from typing import Any, ClassVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from mailgw.config.schema import History
 from mailgw.history.kept import pack, text_of
@@ -27,10 +30,16 @@ from mailgw.verdict.judgement import Judged
 
 # What waits to be written; when the disk does not keep up, what comes then is not kept.
 _MAX_WAITING = 20_000
+_WRITE_INTERVAL = 1.0
+# What is written in a transaction: others may want to write in between.
+_WRITE_ROWS = 2000
 _PRUNE_INTERVAL = 600.0
 _PRUNE_ROWS = 2000
 # From what is worst to what is best: the action of a message that had several verdicts.
 _WORST = ("reject", "defer", "greylist", "hold", "discard", "spam", "inbox")
+
+# Errors that say something of a row, and nothing of the storage.
+_OF_THE_ROW = (ValueError, TypeError, OverflowError, sqlite3.IntegrityError, sqlite3.ProgrammingError)
 
 _Write = Callable[[sqlite3.Connection], object]
 
@@ -46,17 +55,22 @@ class Recorder:
         self._settings = settings
         self._clock = clock
         self._waiting: deque[_Write] = deque()
-        self._noted = False
         self._full = False
-        self._loop = LoopingCall(lambda: Deferred.fromCoroutine(self._prune()))
-        self._loop.clock = clock
+        self._failing = False
+        self._pruning = LoopingCall(lambda: Deferred.fromCoroutine(self._prune()))
+        self._writing = LoopingCall(lambda: Deferred.fromCoroutine(self.write()))
+        self._pruning.clock = self._writing.clock = clock
 
     def start(self) -> None:
-        self._loop.start(_PRUNE_INTERVAL, now=True)
+        self._pruning.start(_PRUNE_INTERVAL, now=True)
+        self._writing.start(_WRITE_INTERVAL, now=False)
 
-    def stop(self) -> None:
-        if self._loop.running:
-            self._loop.stop()
+    async def stop(self) -> None:
+        for loop in (self._pruning, self._writing):
+            if loop.running and (ended := loop.deferred) is not None:
+                loop.stop()
+                await ended
+        await self.write()
 
     # What happens
 
@@ -145,23 +159,25 @@ class Recorder:
             return
         self._full = False
         self._waiting.append(write)
-        if not self._noted:
-            self._noted = True
-            self._database.note(self._write)
 
-    def _write(self, connection: sqlite3.Connection) -> None:
-        """In the database's thread. What comes meanwhile is noted anew, or taken along."""
-        self._noted = False
-        while self._waiting:
-            write = self._waiting.popleft()
+    async def write(self) -> None:
+        """Write what waits. What the disk does not take now stays. Never raises."""
+        while batch := tuple(islice(self._waiting, _WRITE_ROWS)):
             try:
-                write(connection)
-            except sqlite3.OperationalError:  # the disk: none of them can be written
-                raise
-            except Exception as error:  # what cannot be stored must not take its neighbours along
-                self.log.failure(
-                    "{file} misses a message: {reason}", event="history_lost", file=FILE, reason=str(error)
-                )
+                errors = await self._database.write(partial(_write_all, writes=batch))
+            except TemporaryFailure as failure:
+                if not self._failing:
+                    self.log.warn("{file} waits: {reason}", event="history_failed", file=FILE, reason=failure.cause)
+                self._failing = True
+                return
+            except Exception:
+                self.log.failure("{file} misses messages", event="history_lost", file=FILE)
+                errors = []
+            self._failing = False
+            for _ in batch:
+                self._waiting.popleft()
+            for error in errors:
+                self.log.failure("{file} misses a row", Failure(error), event="history_lost", file=FILE)
 
     async def _prune(self) -> None:
         """Forget what is too old, or too much. Never raises."""
@@ -173,6 +189,17 @@ class Recorder:
             self.log.warn("{file} cannot be cut: {reason}", event="history_failed", file=FILE, reason=failure.cause)
         except Exception:
             self.log.failure("{file} cannot be cut", event="history_failed", file=FILE)
+
+
+def _write_all(connection: sqlite3.Connection, writes: Sequence[_Write]) -> list[Exception]:
+    """Write rows in a transaction; one that has no form in the database costs no other. Give what was wrong."""
+    errors: list[Exception] = []
+    for write in writes:
+        try:
+            write(connection)
+        except _OF_THE_ROW as error:
+            errors.append(error)
+    return errors
 
 
 def insert_fate(connection: sqlite3.Connection, row: tuple[Any, ...]) -> None:

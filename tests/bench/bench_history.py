@@ -48,6 +48,7 @@ async def measure(count: int) -> None:
             recorder.record(evolve(base, id=name), [(judged, name)], reply)
             recorder.fate(evolve(queued.message, id=name), queued.deliveries[0], "delivered", detail="250 2.0.0 OK")
         mine = time.thread_time() - here
+        await recorder.write()
         await database.close()
         total = time.process_time() - before
         size = sum(path.stat().st_size for path in Path(folder).iterdir())

@@ -81,6 +81,7 @@ class RecorderTests(TestCase):
         return transaction
 
     async def search(self) -> HistorySearch:
+        await self.recorder.write()
         await self.database.close()
         search = HistorySearch(self.folder)
         self.addCleanup(search.close)
