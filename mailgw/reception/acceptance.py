@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from mailgw.config.schema import Limits
-from mailgw.mail.message import MAX_HEADER, Message
+from mailgw.mail.message import MAX_HEADER, Content, Message
 from mailgw.mail.reply import Reply
 from mailgw.mail.transaction import Transaction
 from mailgw.mail.verdict import Verdict
@@ -108,19 +108,26 @@ class Acceptance:
         """Make the entries, None for a verdict that takes no copy. The first has the transaction's id and content."""
         now = self._clock.seconds()
         entries: list[Entry | None] = []
+        copied: list[Content] = []
         own, content = transaction.id, message
         author_domain: str | None = None
-        for one in judged:
-            if one.verdict.reply is not None or one.verdict.action == "discard":
-                entries.append(None)
-                continue
-            if not own:
-                own = self._new_id()
-                content = evolve(message, content=await self._store.copy(message.content, own))
-            if author_domain is None:
-                author_domain = self._copies.author_domain(transaction, message)
-            entries.append(self._copies.entry(transaction, content, routes, one, own, now, author_domain))
-            own = ""
+        try:
+            for one in judged:
+                if one.verdict.reply is not None or one.verdict.action == "discard":
+                    entries.append(None)
+                    continue
+                if not own:
+                    own = self._new_id()
+                    copied.append(await self._store.copy(message.content, own))
+                    content = evolve(message, content=copied[-1])
+                if author_domain is None:
+                    author_domain = self._copies.author_domain(transaction, message)
+                entries.append(self._copies.entry(transaction, content, routes, one, own, now, author_domain))
+                own = ""
+        except Exception:
+            for copy in copied:
+                await self._store.discard(copy)
+            raise
         return entries
 
     def _told_of(self, judged: Sequence[Judged], entries: Sequence[Entry | None]) -> list[Entry]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from mailgw.mail.reply import Reply
+from mailgw.mail.message import Content, FileContent
+from mailgw.mail.reply import Reply, TemporaryFailure
 from mailgw.mail.verdict import Verdict
+from mailgw.queue.memory import MemoryStore
 from tests.reception.harness import INBOX, Peer, Server, codes
 
 SPAM = Verdict("spam", 7.0, (), "spam")
@@ -101,3 +103,29 @@ class SplitTests(SynchronousTestCase):
         ((delivery,),) = [entry.deliveries for entry in self.server.offered]
         self.assertEqual(str(delivery.destination), "quarantine:maildir:alice@ours.example/inbox")
         self.assertEqual(delivery.due, self.server.clock.seconds() + 2592000.0)
+
+    def test_copies_of_the_content_go_when_a_later_one_cannot_be_made(self) -> None:
+        """They stayed on the disk until the next start."""
+        store = CopyingStore()
+        self.server = Server(store=store)
+        _, reply = self.send(INBOX, SPAM, HOLD)
+        self.assertEqual(codes(reply), ["451"])
+        self.assertEqual((len(store.copied), store.copied), (1, store.discarded))
+
+
+class CopyingStore(MemoryStore):
+    """Copies once; then its disk is full."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.copied: list[Content] = []
+        self.discarded: list[Content] = []
+
+    async def copy(self, content: Content, message_id: str) -> Content:
+        if self.copied:
+            raise TemporaryFailure("disk")
+        self.copied.append(FileContent(message_id, content.size))
+        return self.copied[-1]
+
+    async def discard(self, content: Content) -> None:
+        self.discarded.append(content)
