@@ -26,6 +26,9 @@ from mailgw.verdict.policies import Owners, Policies
 from mailgw.verdict.policy import GREYLIST_PASSED, GREYLIST_WAIT, Policy, decide
 from mailgw.verdict.replies import make_reply
 
+# Somebody else may hold the file. Who knows when it is free: mail does not wait for that.
+_GREYLIST_LIMIT = 2.0
+
 
 class Findings(Protocol):
     """What a check of sender authentication gives (`senderauth.results.Findings`)."""
@@ -230,9 +233,14 @@ class Judge:
     async def _ask_greylist(self, transaction: Transaction, numbers: Sequence[int]) -> GreylistAnswer:
         recipients = transaction.envelope.recipients
         try:
-            return await self._greylist.ask(transaction, [recipients[number] for number in numbers])
+            asked = start(self._greylist.ask(transaction, [recipients[number] for number in numbers]))
+            if isinstance(asked, Finished):
+                return asked.value
+            return await limited(asked, _GREYLIST_LIMIT, self._clock)
         except TemporaryFailure as failure:
             return GreylistAnswer(detail=f"it is not known: {failure.cause}")
+        except TimeLimit:
+            return GreylistAnswer(detail=f"it is not known within {_GREYLIST_LIMIT:g} s")
 
     async def _check(self, transaction: Transaction, early: Early | None) -> RunResult:
         if early is not None:

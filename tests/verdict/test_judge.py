@@ -75,14 +75,14 @@ class StubGreylist:
     """Gives `answer`, or raises it; keeps whom it was asked for."""
 
     def __init__(self) -> None:
-        self.answer: GreylistAnswer | Exception = GreylistAnswer(detail="seen before")
+        self.answer: GreylistAnswer | Exception | Deferred[GreylistAnswer] = GreylistAnswer(detail="seen before")
         self.asked: list[list[str]] = []
 
     async def ask(self, transaction: Any, recipients: Sequence[Recipient]) -> GreylistAnswer:
         self.asked.append([str(recipient.forward_path) for recipient in recipients])
         if isinstance(self.answer, Exception):
             raise self.answer
-        return self.answer
+        return await self.answer if isinstance(self.answer, Deferred) else self.answer
 
 
 @frozen
@@ -235,6 +235,18 @@ class GreylistTests(SynchronousTestCase):
         judged = self.judge(bench, 4.5)
         self.assertEqual(judged.verdict.action, "inbox")
         self.assertIn("disk", judged.answers[0].detail)
+
+    def test_a_store_that_is_locked_holds_no_mail_up(self) -> None:
+        """A command that held the file for ten seconds held up mail for as long."""
+        bench = evolve(Bench(), policies=Policies(Policy({"SCORE": 4.5, "SPF_FAIL": 0.0, **SYMBOLS})))
+        bench.greylist.answer = Deferred()
+        judge = bench.judge(StubFilter(evidence=[Evidence("SCORE")]))
+        waiting = Deferred.fromCoroutine(judge.judge(make_transaction()))
+        self.assertNoResult(waiting)
+        bench.clock.advance(2.0)
+        (judged,) = self.successResultOf(waiting)
+        self.assertEqual(judged.verdict.action, "inbox")
+        self.assertIn("not known within 2 s", judged.answers[0].detail)
 
     def test_a_rule_calls_for_it_whatever_the_score(self) -> None:
         bench = Bench()
