@@ -63,7 +63,7 @@ def list_held(as_json: bool, **selection: Any) -> None:
         entries = _select(held, **selection)
         if as_json:
             for entry in entries:
-                click.echo(json.dumps(_data(entry), ensure_ascii=False))
+                click.echo(json.dumps(_data(entry)))
             return
     if entries:
         table = Table("message", "received (UTC)", "from", "to", "subject", "score", "thrown away (UTC)")

@@ -48,7 +48,7 @@ def replay(
         _judge(history, work, since, quiet=as_json)
         flips = work.finish(lambda name: any(fate.event == "released" for fate in history.fates(name)))
     if as_json:
-        click.echo(json.dumps(_data(work, flips, limit), ensure_ascii=False, indent=2))
+        click.echo(json.dumps(_data(work, flips, limit), indent=2))
     else:
         _print(work, flips, limit)
     if fail_above is not None and len(flips) > fail_above:

@@ -63,7 +63,7 @@ def trace(
             rows = history.find(wanted, limit)
         if as_json:
             for row in rows:
-                click.echo(json.dumps(_data(history, row), ensure_ascii=False))
+                click.echo(json.dumps(_data(history, row)))
             return
         if not rows:
             raise click.ClickException("no such message in the history")

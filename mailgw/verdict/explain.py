@@ -122,7 +122,8 @@ def _data(explanation: Explanation, recipients: Sequence[str]) -> dict[str, Any]
 def to_json(
     explanations: Sequence[Explanation], recipients: Sequence[Sequence[str]], auth: Sequence[AuthResult] = ()
 ) -> str:
-    return json.dumps(to_data(explanations, recipients, auth), ensure_ascii=False, indent=2)
+    """Give `to_data` as JSON in ASCII: what JSON lets stand may be a command to a terminal (U+009B)."""
+    return json.dumps(to_data(explanations, recipients, auth), indent=2)
 
 
 def _no_symbol(attribute: Any, _value: Any) -> bool:

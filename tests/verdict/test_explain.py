@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from mailgw.config.schema import Override
@@ -109,6 +110,13 @@ class JsonTests(SynchronousTestCase):
         self.assertEqual(first["without"], {"action": "inbox", "score": -0.2})
         self.assertEqual((second["symbol"], second["points"], second["total"]), ("SPF_PASS", -0.2, 9.8))
         self.assertIsNone(second["without"])
+
+    def test_nothing_in_it_is_a_command_to_a_terminal(self) -> None:
+        """JSON lets C1 control characters stand, and U+009B begins a command as ESC [ does."""
+        hostile = "\x9b2J\x1b[2J\u202e\u2028\ud800 ü"
+        text = to_json(make(evolve(GTUBE, detail=hostile)))
+        self.assertTrue(text.replace("\n", "").isprintable())
+        self.assertEqual(json.loads(text)["lines"][0]["detail"], hostile)
 
 
 class RecipientTests(SynchronousTestCase):
