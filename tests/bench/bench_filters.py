@@ -88,7 +88,7 @@ def main() -> None:
     evidence = [Evidence(symbol, "something was seen", source="filter") for symbol in list(read.weights)[:6]]
     verdict = decide(evidence, policy, outbound=False, reference="T1")
     measure("decide", lambda: decide(evidence, policy, outbound=False, reference="T1"))
-    measure("explain, as text", lambda: to_text(explain(verdict, policy, outbound=False)))
+    measure("explain, as text", lambda: to_text([explain(verdict, policy, outbound=False)], [()]))
 
 
 if __name__ == "__main__":
