@@ -1,4 +1,4 @@
-"""CPU time of the sender checks with warm DNS: python -m tests.bench.bench_senderauth
+"""CPU time of the sender checks with warm DNS, and of our signatures: python -m tests.bench.bench_senderauth
 
 Prints milliseconds of CPU a check, in this process: medians of several rounds.
 """
@@ -24,6 +24,9 @@ from mailgw.mail.transaction import Client
 from mailgw.operation.threads import ThreadsInline
 from mailgw.senderauth.authenticator import Authenticator, Findings
 from mailgw.senderauth.results import authentication_results, forged
+from mailgw.senderauth.signing import sign as our_signatures
+from mailgw.senderauth.signing_key import SigningKey, load_private
+from tests.delivery.keys import pem
 from tests.dns.test_resolver import FakeExchange
 from tests.dnsserver import DnsServer
 from tests.fakes import reverse_name
@@ -120,6 +123,12 @@ def main() -> None:
         assert arc(sealed).auth[0].result == "pass"
         measure(f"ARC RSA 2048, sets: {count}, {len(sealed)} octets", functools.partial(arc, sealed))
     measure("ARC, no chain", lambda: arc(rsa))
+    keys = (SigningKey("example.org", "r", load_private(pem("rsa"))),)
+    both = (*keys, SigningKey("example.org", "e", load_private(pem("ed25519"))))
+    now = int(clock.seconds())
+    size = f"{len(body)} octets"
+    measure(f"DKIM, signed with RSA 2048, {size}", lambda: our_signatures(Message.from_bytes(body), keys, now))
+    measure(f"DKIM, signed with both keys, {size}", lambda: our_signatures(Message.from_bytes(body), both, now))
     measure("Authentication-Results, written", lambda: authentication_results("gw.example", auth))
     measure("Authentication-Results, looked for", lambda: forged(Message.from_bytes(rsa), "gw.example"))
     measure("DNS, answer from the cache", lambda: run(resolver.lookup("example.org", "MX")))  # type: ignore[arg-type]
