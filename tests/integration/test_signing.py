@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from attrs import evolve
+from twisted.internet.task import deferLater
 from twisted.trial.unittest import SkipTest
 
 from mailgw.develop.sink import Manners, Received
@@ -19,7 +20,7 @@ from tests import mail_dkim, opendkim, postfix
 from tests.integration.gateway import PASSWORD
 from tests.integration.mailgw_command import run_mailgw
 from tests.integration.peers import PostfixTestCase
-from tests.integration.world import in_thread, send, unverified
+from tests.integration.world import in_thread, reactor, send, unverified
 from tests.programs import absent
 
 ALICE = b"From: Alice <alice@example.test>\r\n"
@@ -55,10 +56,14 @@ class SigningTestCase(PostfixTestCase):
         await self.start_gateway(files, **settings)
         await in_thread(run_mailgw, self.gateway, "dkim", "new-key", "example.test")
         await self.gateway.wait_for(event="signing_keys_changed")
+        self.records = await self.shown()
+        self.assertEqual(len(self.records), 2)
+
+    async def shown(self) -> dict[str, str]:
+        """The records that the postmaster is told to publish."""
         shown = await in_thread(run_mailgw, self.gateway, "dkim", "show-dns", "example.test")
         names, texts = (re.findall(rf"^;   {what} +(.+)$", shown, re.MULTILINE) for what in ("name", "text"))
-        self.records: dict[str, str] = dict(zip(names, texts, strict=True))
-        self.assertEqual(len(self.records), 2)
+        return dict(zip(names, texts, strict=True))
 
     def publish(self) -> None:
         zone = {**self.dns.world.zone, **{name: {"TXT": [text]} for name, text in self.records.items()}}
@@ -167,3 +172,31 @@ class PublishedTests(SigningTestCase):
         text = await in_thread(lambda: run_mailgw(self.gateway, "doctor", code=2))  # other things are wrong there
         for algorithm in ("rsa", "ed25519"):
             self.assertRegex(text, rf"ok +│ DKIM +│ example.test +│ the key \S+-{algorithm} .* is published")
+
+    async def test_a_rotation_beside_the_running_gateway(self) -> None:
+        """Mail of before and after verifies with what is published after it."""
+        if absent("opendkim"):
+            raise SkipTest(absent("opendkim"))
+        await self.make_world()
+        await self.start()
+        self.publish()
+        await self.submit([ALICE + b"\r\nbefore\r\n"])
+        await self.until(lambda: len(self.sink.received) == 1)
+        await in_thread(run_mailgw, self.gateway, "dkim", "rotate", "example.test")
+        text = await in_thread(lambda: run_mailgw(self.gateway, "dkim", "rotate", "example.test", code=1))
+        self.assertIn("not published yet, and nothing was changed", text)
+        self.records = await self.shown()
+        self.assertEqual(len(self.records), 4)
+        self.publish()
+        await in_thread(run_mailgw, self.gateway, "dkim", "rotate", "example.test")
+        selectors: list[list[bytes]] = []
+        for number in range(2, 12):  # the gateway looks at the files every two seconds
+            await self.submit([ALICE + b"\r\nafter\r\n"])
+            await self.until(lambda number=number: len(self.sink.received) == number)  # type: ignore[misc]
+            selectors = [re.findall(rb" s=([^;]+);", one.content) for one in self.sink.received]
+            if selectors[-1] != selectors[0]:
+                break
+            await deferLater(reactor, 1)
+        self.assertEqual(len({*selectors[0], *selectors[-1]}), 4)
+        verified = await in_thread(opendkim.verify, self.records, self.keep(self.sink.received))
+        self.assertEqual(verified, [BOTH] * len(selectors))
