@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mailgw.commands.configuration import config_option, read_settings
-from mailgw.commands.output import console
+from mailgw.commands.output import console, printable
 from mailgw.commands.parameters import IpAddress
 from mailgw.commands.running import run_in_reactor
 from mailgw.config.schema import Settings
@@ -110,15 +110,17 @@ def _print(findings: Sequence[Finding]) -> None:
     table = Table("", "what", "of", "found")
     for finding in findings:
         level = Text(finding.level, style=_STYLES[finding.level])
-        table.add_row(level, finding.subject, finding.about, finding.fact)
+        table.add_row(level, finding.subject, printable(finding.about), printable(finding.fact))
     output = console()
     output.print(table)
     problems = [finding for finding in findings if finding.advice]
     for finding in sorted(problems, key=lambda finding: -LEVELS.index(finding.level)):
         output.print()
-        output.print(f"{finding.level}: {finding.subject} of {finding.about}: {finding.fact}", soft_wrap=True)
-        output.print(f"  {finding.advice}", soft_wrap=True)
+        # What was found may be somebody else's words, as those of a web server are.
+        first = f"{finding.level}: {finding.subject} of {finding.about}: {finding.fact}"
+        output.print(printable(first), soft_wrap=True)
+        output.print(printable(f"  {finding.advice}"), soft_wrap=True)
         if finding.record:
-            output.print(f"    {finding.record}", soft_wrap=True)
+            output.print(printable(f"    {finding.record}"), soft_wrap=True)
     counts = [f"{sum(finding.level == level for finding in findings)} {level}" for level in LEVELS]
     output.print("\n" + ", ".join(counts))
