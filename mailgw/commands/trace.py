@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import attrs
@@ -75,12 +78,16 @@ def trace(
         click.echo(f"the newest {limit}; more with --limit")
 
 
-def open_history() -> HistorySearch:
-    """Open the history of the configuration; what is wrong ends the command."""
+@contextmanager
+def open_history() -> Iterator[HistorySearch]:
+    """Open the history of the configuration; what is wrong with it ends the command."""
     try:
-        return HistorySearch(read_settings().state_directory)
+        with HistorySearch(read_settings().state_directory) as history:
+            yield history
     except StateUnusable as error:
         raise click.ClickException(str(error)) from None
+    except sqlite3.Error as error:
+        raise click.ClickException(f"the history cannot be read: {error}") from None
 
 
 def _print_list(history: HistorySearch, rows: list[Row]) -> None:
