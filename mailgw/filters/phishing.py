@@ -92,6 +92,8 @@ class Phishing:
     def _check(self, anatomy: Anatomy, vouched: frozenset[str]) -> list[Evidence]:
         evidence: list[Evidence] = []
         seen: set[str] = set()
+        # Once, and not for each link: all of them may lead through such a host.
+        inner = frozenset(registered_domain(link.host.name) for link in anatomy.links if link.kind == "inner")
         for link in anatomy.links:
             name = link.host.name
             if not name or registered_domain(name) in self._trusted:
@@ -103,7 +105,7 @@ class Phishing:
                 detail = f"{show(link.user_info)} stands in front of the host {name}"
                 evidence.append(Evidence("LINK_USER_INFO", detail))
             if link.kind == "anchor" and link.shown and "." in link.shown:
-                evidence += self._check_text(link, anatomy, vouched)
+                evidence += self._check_text(link, inner, vouched)
         return _first_of_each(evidence)
 
     def _check_host(self, link: Link) -> Iterator[Evidence]:
@@ -124,7 +126,7 @@ class Phishing:
         if imitated := self._lookalikes.find(host.name):
             yield Evidence("LINK_LOOKALIKE", f"the host {shown} looks like {imitated}")
 
-    def _check_text(self, link: Link, anatomy: Anatomy, vouched: frozenset[str]) -> Iterator[Evidence]:
+    def _check_text(self, link: Link, inner: frozenset[str], vouched: frozenset[str]) -> Iterator[Evidence]:
         match = _SHOWN.fullmatch(link.shown)
         if match is None:
             return
@@ -135,15 +137,14 @@ class Phishing:
         registered, target = registered_domain(shown), registered_domain(link.host.name)
         if registered == target or is_public_suffix(registered) or not is_public_suffix(shown.rpartition(".")[2]):
             return
-        if target in vouched or self._leads_back(link, registered, anatomy):
+        if target in vouched or self._leads_back(link, registered, inner):
             return
         yield Evidence("LINK_MISMATCH", f"the link shows {registered} and leads to {link.host.name}")
 
-    def _leads_back(self, link: Link, registered: str, anatomy: Anatomy) -> bool:
+    def _leads_back(self, link: Link, registered: str, inner: frozenset[str]) -> bool:
         """Whether it leads through a host that rewrites links to what is shown."""
-        if not any(link.host.name == r or link.host.name.endswith(f".{r}") for r in self._redirectors):
-            return False
-        return any(k.kind == "inner" and registered_domain(k.host.name) == registered for k in anatomy.links)
+        name = link.host.name
+        return registered in inner and any(name == r or name.endswith(f".{r}") for r in self._redirectors)
 
 
 def _is_global(name: str) -> bool:
