@@ -85,7 +85,7 @@ def make_outbound(
     agents: dict[str, DeliveryAgent] = {
         "maildir": maildir,
         "relay": relay,
-        "forward": ForwardAgent(RelayAgent(hops, disk), srs, etc.router.is_ours),
+        "forward": ForwardAgent(relay, srs, etc.router.is_ours),
         "unforwardable": UnforwardableAgent(),
         "alias": AliasAgent(),
         quarantine.AGENT: quarantine.QuarantineAgent(),

@@ -108,11 +108,13 @@ class Copies:
         return Entry(queued, ways)
 
     def _traced(self, transaction: Transaction, message: Message, verdict: Verdict, now: float) -> Message:
-        """Put our fields in front. Mail of our own users gets Received only: the rest is for its readers here."""
+        """Put our fields in front. Mail of our own users gets Received, and Date and Message-ID where it has none: the
+        rest is for its readers here."""
         settings = self.trace
         prefix = trace.received(transaction, settings.hostname, now, hide_client=settings.hide_client_address)
         prefix += b"".join(transaction.additions)
         if transaction.client.identity:
+            prefix += trace.completion(message, transaction.id, settings.hostname, now)
             return evolve(message, prefix=prefix, cuts=trace.cuts(message, trace.RETURN_PATH))
         results = authentication_results(settings.authserv_id, transaction.auth)
         if settings.received_spf:

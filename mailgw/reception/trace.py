@@ -40,6 +40,19 @@ def received(transaction: Transaction, hostname: str, now: float, *, hide_client
     ).encode()
 
 
+def completion(message: Message, message_id: str, hostname: str, now: float) -> bytes:
+    """Make the Date and Message-ID fields that a user's message has not (RFC 6409 8.2, 8.3).
+
+    Whoever adds them behind us would break our signatures, which say that there are none.
+    """
+    fields = ""
+    if message.get("Date") is None:
+        fields += f"Date: {date(int(now))}\r\n"
+    if message.get("Message-ID") is None:
+        fields += f"Message-ID: <{message_id}@{hostname}>\r\n"
+    return fields.encode()
+
+
 def protocol(transaction: Transaction) -> str:
     """The `with` protocol: RFC 3848, and RFC 6531 4.3 for SMTPUTF8."""
     client = transaction.client

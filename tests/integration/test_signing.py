@@ -117,8 +117,7 @@ class InteropTests(SigningTestCase):
         if postfix.absent():
             raise SkipTest(postfix.absent())
         await self.make_world()
-        # For clients on its own host Postfix would add Date and Message-ID, which the signatures forbid.
-        port = await self.start_postfix(relayhost=f"[127.0.0.1]:{self.sink_port}", local_header_rewrite_clients="")
+        port = await self.start_postfix(relayhost=f"[127.0.0.1]:{self.sink_port}")
         await self.start(relay_port=port)
         await self.verify(AWKWARD)
         self.assertTrue(all(b"by postfix.test (Postfix)" in one.content for one in self.sink.received))
@@ -135,15 +134,16 @@ class WhatIsSignedTests(SigningTestCase):
         self.assertEqual(event["identity"], "alice@example.test")
         self.assertEqual(event["reason"], "bob@example.test in From is no address of this user")
 
-    async def test_what_is_forwarded_keeps_the_signature_of_its_author_only(self) -> None:
+    async def test_what_is_forwarded_has_the_signature_of_its_author_only(self) -> None:
         await self.make_world()
         await self.start({"aliases": "team@example.test: zoe@outside.test\n"})
         message = self.signed("From: ann@sender.test\nSubject: hello\n\nHello.\n")
         await in_thread(send, self.gateway.ports["mx"], "ann@sender.test", ["team@example.test"], message)
         await self.submit([ALICE + b"\r\nx\r\n"], "team@example.test")
         await self.until(lambda: len(self.sink.received) == 2)
-        self.assertEqual(sorted(one.content.count(b"DKIM-Signature:") for one in self.sink.received), [0, 1])
-        self.assertNotIn(b"d=example.test", b"".join(one.content for one in self.sink.received))
+        of_others, ours = sorted(self.sink.received, key=lambda one: one.content.count(b"DKIM-Signature:"))
+        self.assertNotIn(b"d=example.test", of_others.content)
+        self.assertEqual(ours.content.count(b" d=example.test;"), 2)
 
     async def test_our_reports_are_signed_by_the_domain_above_this_host(self) -> None:
         if absent("opendkim"):

@@ -66,6 +66,15 @@ class ReceivedTests(SynchronousTestCase):
         for odd in ("a) by evil (b", "x y", "a\\.example", "\u2028"):
             self.assertTrue(received(iprev=odd).startswith("from client.example ([192.0.2.1]) by "), odd)
 
+    def test_a_users_message_is_completed(self) -> None:
+        bare = Message.from_bytes(b"From: a@example.org\r\n\r\nx\r\n")
+        self.assertEqual(
+            trace.completion(bare, "ID1", "mail.example.org", 0.0),
+            b"Date: Thu, 01 Jan 1970 00:00:00 +0000\r\nMessage-ID: <ID1@mail.example.org>\r\n",
+        )
+        full = Message.from_bytes(b"date: yesterday\r\nMESSAGE-ID: <x@y>\r\n\r\nx\r\n")
+        self.assertEqual(trace.completion(full, "ID1", "mail.example.org", 0.0), b"")
+
     def test_a_users_address_can_be_hidden(self) -> None:
         user = evolve(CLIENT, tls="TLSv1.3 X", identity="ann@mx.example", helo="anns-phone.home.example")
         text = received(user, hide_client=True)
