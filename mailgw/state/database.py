@@ -204,7 +204,8 @@ class Database:
                 reason=str(error),
                 seconds=_AGAIN,
             )
-            self._again = self._reactor.callLater(_AGAIN, self._try_again)
+            if not self._closing:
+                self._again = self._reactor.callLater(_AGAIN, self._try_again)
 
     def _try_again(self) -> None:
         self._connecting = Deferred.fromCoroutine(self._connect())
