@@ -65,6 +65,8 @@ def open_database(directory: Path) -> sqlite3.Connection:
         if mode != "wal":
             raise QueueUnusable(f"{directory / DATABASE}: this file system cannot hold a write-ahead log")
         connection.execute("PRAGMA synchronous = FULL")  # each commit syncs the log: 250 rests on it
+        # What is deleted becomes zeros: delivered mail is not left on the disk (see `erase`). Measured: no cost.
+        connection.execute("PRAGMA secure_delete = ON")
         connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
         connection.execute(f"PRAGMA journal_size_limit = {_LOG_SIZE}")
         version = _version(connection, directory)
@@ -90,6 +92,13 @@ def open_reader(directory: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def erase(connection: sqlite3.Connection) -> bool:
+    """Write the log back and cut it to nothing: until then it holds what was deleted since. False while a reader is in
+    the way. Raises sqlite3.Error."""
+    (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    return not busy
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:

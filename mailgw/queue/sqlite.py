@@ -30,7 +30,7 @@ from mailgw.queue.disk import (
 from mailgw.queue.item import Delivery, DeliveryId, QueuedMessage
 from mailgw.queue.schema import open_database, open_reader
 from mailgw.queue.store import ContentWriter, Entry, QueueSize, QueueUnusable, Settlement
-from mailgw.queue.writer import Change, Writer
+from mailgw.queue.writer import ERASE_AFTER, Change, Writer
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -57,6 +57,7 @@ class SqliteStore:
     """A QueueStore in a directory of its own: `queue.db`, and `content/` for contents over `inline_size` octets.
 
     One process holds it at a time. Below `minimum_free` octets of free disk nothing new is accepted; settling goes on.
+    A message that is gone is gone from the disk `erase_after` seconds later.
     """
 
     log = Logger()
@@ -70,12 +71,14 @@ class SqliteStore:
         minimum_free: int,
         clock: IReactorTime,
         files: ContentFiles | None = None,
+        erase_after: float = ERASE_AFTER,
     ) -> None:
         self._directory = Path(directory)
         self._reactor = reactor
         self._inline_size = inline_size
         self._files = files or ContentFiles(self._directory / _CONTENT)
         self._space = FreeSpace(self._directory, minimum_free, clock)
+        self._erase_after = erase_after
         self._current: _Opened | None = None
 
     async def open(self) -> None:
@@ -229,7 +232,7 @@ class SqliteStore:
         except BaseException:
             lock.release()
             raise
-        return lock, Writer(self._reactor, connection, self._files.remove), reader
+        return lock, Writer(self._reactor, connection, self._files.remove, self._erase_after), reader
 
     def _remove_orphans(self, connection: sqlite3.Connection) -> None:
         """A crash between a content file and its commit leaves the file; one behind a last settlement too."""

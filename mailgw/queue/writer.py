@@ -19,12 +19,15 @@ from mailgw.mail.reply import TemporaryFailure
 from mailgw.queue.codec import DeliveryRow, MessageRow
 from mailgw.queue.disk import storage_failure
 from mailgw.queue.item import DeliveryId
+from mailgw.queue.schema import erase
 
 # Changes in one transaction at most: bounds the time that the first of them waits, and what a retry repeats.
 _BATCH = 256
 # Nobody waits for a settlement: it waits this long for a message to be committed with. After a crash in that time
 # a delivery is made again, as after one between the remote's reply and any commit.
 _LINGER = 0.01
+ERASE_AFTER = 30.0
+"""Seconds for which the log may go on to hold messages that are gone."""
 # Rows in one statement at most. Each step of SQLite gives up the interpreter's lock and waits to get it back, behind
 # a busy reactor thread up to sys.getswitchinterval() (5 ms): so few steps count for more than anything else here.
 ROWS = 32
@@ -56,11 +59,15 @@ class Writer:
         reactor: IReactorFromThreads,
         connection: sqlite3.Connection,
         remove_content: Callable[[str], None],
+        erase_after: float = ERASE_AFTER,
     ) -> None:
-        """`remove_content` is called in the writer's thread with the id of each message that went with its file."""
+        """`remove_content` is called in the writer's thread with the id of each message that went with its file.
+        `erase_after` is in seconds, from the first message that went."""
         self._reactor: Any = reactor
         self._connection = connection
         self._remove_content = remove_content
+        self._erase_after = erase_after
+        self._erasing: IDelayedCall | None = None
         self._gathered: list[Change] = []
         self._awaited = False
         self._writing = False
@@ -92,6 +99,9 @@ class Writer:
         """Write what waits, close the connection, end the thread."""
         if self._stopped is None:
             self._stopped = Deferred()
+            if self._erasing is not None:
+                self._erasing.cancel()  # the end of the connection does the same
+                self._erasing = None
             if not self._writing:
                 self._hand_over()
         return self._stopped
@@ -120,12 +130,22 @@ class Writer:
                 change.done.callback(None)
             else:
                 change.done.errback(error)
+            if change.gone:
+                self._erase_later()
         # Only now: what the callbacks submit is gathered too.
         self._writing = False
         if self._awaited or self._stopped is not None:
             self._hand_over()
         elif self._gathered:
             self._hand_over_in(_LINGER)
+
+    def _erase_later(self) -> None:
+        if self._erasing is None and self._stopped is None:
+            self._erasing = self._reactor.callLater(self._erase_after, self._erase)
+
+    def _erase(self) -> None:
+        self._erasing = None
+        self._batches.put([])  # the thread takes it in its turn
 
     def _ended(self) -> None:
         self._thread.join()
@@ -136,6 +156,9 @@ class Writer:
 
     def _run(self) -> None:
         while (batch := self._batches.get()) is not None:
+            if not batch:
+                self._erase_log()
+                continue
             results, removed = self._write(batch)
             self._reactor.callFromThread(self._written, results)
             self._remove(removed)
@@ -143,6 +166,14 @@ class Writer:
             self._connection.close()
         finally:
             self._reactor.callFromThread(self._ended)
+
+    def _erase_log(self) -> None:
+        try:
+            done = erase(self._connection)
+        except sqlite3.Error:
+            done = False  # the disk is in trouble: what is written next says so
+        if not done:
+            self._reactor.callFromThread(self._erase_later)
 
     def _write(self, changes: Sequence[Change]) -> tuple[list[tuple[Change, Exception | None]], list[str]]:
         """Commit together; when that fails each alone, so that none fails for its neighbour's sake."""
