@@ -89,7 +89,7 @@ def list_held(as_json: bool, **selection: Any) -> None:
 def show(message_id: str, raw: bool) -> None:
     """Show a held message: why it is held, its header and the beginning of its text."""
     with _open() as held:
-        entry = held.entry(message_id.upper())
+        entry = _do(lambda: held.entry(message_id.upper()))
         if entry is None:
             raise click.ClickException(f"{message_id} is not held")
         with entry.message.message.content.open() as file:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -56,16 +57,24 @@ class HeldMail:
 
     def entries(self) -> list[Entry]:
         """Give what is held, the oldest first, each with its held deliveries only. Contents are read when asked."""
-        rows = self._connection.execute(
-            "SELECT DISTINCT message_id FROM deliveries WHERE destination LIKE ? ORDER BY message_id", (f"{AGENT}:%",)
-        ).fetchall()
+        query = "SELECT DISTINCT message_id FROM deliveries WHERE destination LIKE ? ORDER BY message_id"
+        with self._reading():
+            rows = self._connection.execute(query, (f"{AGENT}:%",)).fetchall()
         return [entry for (message_id,) in rows if (entry := self.entry(message_id)) is not None]
 
     def entry(self, message_id: str) -> Entry | None:
         """Give a message with its held deliveries, or None when none is."""
-        deliveries = tuple(d for d in reading.read_deliveries(self._connection, message_id) if is_held(d))
-        message = reading.read_message(self._connection, self._files.path, message_id) if deliveries else None
+        with self._reading():
+            deliveries = tuple(d for d in reading.read_deliveries(self._connection, message_id) if is_held(d))
+            message = reading.read_message(self._connection, self._files.path, message_id) if deliveries else None
         return None if message is None else Entry(message, deliveries)
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise QueueUnusable(f"the queue in {self._directory} cannot be read: {error}") from error
 
     def release(self, message_ids: Collection[str], now: float, lifetime: float) -> list[Delivery]:
         """Let their held deliveries go, all or none of them; give them as they go on. A running gateway sees it within
