@@ -68,7 +68,7 @@ def make_outbound(
     ours = next(iter(settings.domains), settings.hostname)
     srs = Srs(ascii_domain(settings.forwarding.srs_domain or ours), reactor.seconds)
     maildir = MaildirAgent(settings.maildir, disk, settings.hostname, reactor)
-    hops = Sessions(reactor, resolver, settings.relay, settings.routes, settings.hostname, disk, entropy)
+    hops = _make_sessions(settings, resolver, reactor, disk, entropy)
     keys = CurrentKeys(settings, reactor, cpu)
     relay = RelayAgent(hops, disk, Signer(keys, settings.signing.expiry, reactor, cpu))
     verifier = CallAhead(hops, reactor, settings.timeouts.call_ahead)
@@ -151,6 +151,21 @@ def _notices(etc: Etc, postmaster: Mailbox, reactor: Any, entropy: random.Random
     settings = etc.settings
     lifetime = settings.queue.report_lifetime
     return HoldNotices(settings.hostname, postmaster, etc.router, settings.quarantine, lifetime, reactor, entropy)
+
+
+def _make_sessions(
+    settings: Settings, resolver: Resolver, reactor: Any, disk: Pool, entropy: random.Random
+) -> Sessions:
+    return Sessions(
+        reactor,
+        resolver,
+        settings.relay,
+        settings.routes,
+        settings.hostname,
+        disk,
+        entropy,
+        policies=settings.tls_policies,
+    )
 
 
 def _load_srs(srs: Srs, settings: Settings) -> None:

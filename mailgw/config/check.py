@@ -31,6 +31,7 @@ def check_settings(settings: Settings) -> Iterator[Finding]:
     yield from _check_next_hop("relay.default", settings.relay.default, "mx", settings.routes)
     for name, route in settings.routes.items():
         yield from _check_route(f"routes.{quote_key(name)}", route)
+    yield from _check_tls_policies(settings)
     yield from _check_names(settings)
     yield from _check_limits(settings)
     yield from check_clients(settings)
@@ -182,6 +183,12 @@ def _check_route(section: str, route: Route) -> Iterator[Finding]:
         yield f"{section}.username", "not set, and there is a password_file"
     if route.username and route.tls == "none":
         yield f"{section}.tls", '"none" would send the password in clear; choose required or verified'
+
+
+def _check_tls_policies(settings: Settings) -> Iterator[Finding]:
+    for name in settings.tls_policies:
+        if not _is_domain_name(name.removeprefix("*.")):
+            yield f"tls_policies.{quote_key(name)}", f'"{name}" is neither a domain nor "*." and a domain'
 
 
 def _check_names(settings: Settings) -> Iterator[Finding]:

@@ -18,6 +18,7 @@ from mailgw.delivery.attempt import NO_CONNECTION
 from mailgw.delivery.classify import Peer, Unreachable
 from mailgw.delivery.clienttls import ClientTls
 from mailgw.delivery.connection import SmtpConnection
+from mailgw.delivery.domainpolicies import DomainPolicies
 from mailgw.delivery.mx import MailExchangers
 from mailgw.delivery.opening import Access, open_session
 from mailgw.delivery.pool import ConnectionPool
@@ -71,7 +72,9 @@ class Sessions:
         threads: Threads,
         random: random.Random,
         tls: ClientTls | None = None,
+        policies: Mapping[str, schema.TlsPolicy] = {},
     ) -> None:
+        """`policies` are by recipient domain, or by "*.DOMAIN" for all below one."""
         self.settings = settings
         self.exchangers = MailExchangers(resolver, hostname, random)
         self.pool = ConnectionPool(settings)
@@ -82,6 +85,7 @@ class Sessions:
         self._threads = threads
         self._tls = tls or ClientTls()
         self._by_route: dict[str, tuple[schema.Route, NextHops]] = {}
+        self._policies = DomainPolicies(policies)
         self._clear_text: dict[tuple[str, int], float] = {}
 
     async def next_hops(self, target: str) -> NextHops:
@@ -89,7 +93,9 @@ class Sessions:
         kind, _, name = target.partition(":")
         if kind == "mx":
             names = await self.exchangers.hosts(name)
-            return NextHops((site_of(names), Access()), tuple((host, self.settings.port) for host in names))
+            return NextHops(
+                (site_of(names), self._policies.access(name)), tuple((host, self.settings.port) for host in names)
+            )
         route = self._routes.get(name)
         if kind != "route" or route is None:
             reason = f"there is no [routes.{name}] in the configuration, which mail in the queue wants"

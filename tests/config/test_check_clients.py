@@ -13,6 +13,20 @@ class MessagesTest(ConfigurationTest):
         return {key: error.message for key, error in self.errors(text).items()}
 
 
+class TlsPolicyTests(MessagesTest):
+    def test_domains_and_all_below_one(self) -> None:
+        settings = self.settings(
+            BASE + '[tls_policies."bank.example"]\n[tls_policies."*.x.example"]\ntls = "required"\n'
+        )
+        self.assertEqual([policy.tls for policy in settings.tls_policies.values()], ["verified", "required"])
+
+    def test_what_is_no_domain(self) -> None:
+        for name in ("*", "*.", "a b", "mx.*.example"):
+            wrong = self.wrong_in(f'{BASE}\n[tls_policies."{name}"]\n')
+            (message,) = wrong.values()
+            self.assertIn('is neither a domain nor "*." and a domain', message, name)
+
+
 class RateTests(MessagesTest):
     def wrong(self, text: str, name: str = "x") -> dict[str, str]:
         return self.wrong_in(f"{BASE}\n[rates.{name}]\n{text}\n")

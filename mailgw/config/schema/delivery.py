@@ -29,6 +29,17 @@ class Route:
 
 
 @frozen
+class TlsPolicy:
+    """TLS towards the MX hosts of a domain."""
+
+    tls: Literal["none", "opportunistic", "required", "verified"] = setting(
+        "As in a route: `required` lets mail wait rather than go in clear text, `verified` also wants a valid "
+        "certificate for the name of the MX host.",
+        "verified",
+    )
+
+
+@frozen
 class Relay:
     """Mail to the outside."""
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from attrs import field, frozen
 
-from mailgw.config.schema.delivery import Forwarding, Quarantine, Queue, Relay, Reports, Route
+from mailgw.config.schema.delivery import Forwarding, Quarantine, Queue, Relay, Reports, Route, TlsPolicy
 from mailgw.config.schema.operation import Dns, History, Log
 from mailgw.config.schema.reception import Limits, Listener, Rate, Timeouts, Tls, Trace
 from mailgw.config.schema.reports import DmarcReports
@@ -48,6 +48,9 @@ class Settings:
     maildir: Maildir = field(factory=Maildir)
     relay: Relay = field(factory=Relay)
     routes: Mapping[str, Route] = setting("Next hops by name.", {})
+    tls_policies: Mapping[str, TlsPolicy] = setting(
+        'TLS towards the MX hosts of a recipient domain: of "example.com", or of all below it, "*.example.com".', {}
+    )
     signing: Signing = field(factory=Signing)
     queue: Queue = field(factory=Queue)
     reports: Reports = field(factory=Reports)
