@@ -14,6 +14,7 @@ from rich.table import Table
 
 from mailgw.commands.configuration import config_option, read_settings
 from mailgw.commands.output import console, moment, printable
+from mailgw.commands.surgery import delete, flush, hold, release, reroute
 from mailgw.operation.workers import queue_directories, queue_directory
 from mailgw.queue.item import Delivery, QueuedMessage
 from mailgw.queue.listing import Listing
@@ -25,7 +26,11 @@ _PAGE = 200
 
 @click.group()
 def queue() -> None:
-    """Look into the queue, while the gateway runs or not."""
+    """Look into the queue and change what waits, while the gateway runs or not."""
+
+
+for command in (delete, flush, hold, release, reroute):
+    queue.add_command(command)
 
 
 @queue.command("list")

@@ -86,7 +86,17 @@ class Scheduler:
         self._take(fresh)
 
     def look_again(self) -> None:
-        """The store was changed by somebody else (a command): look for what is due now."""
+        """The store was changed by somebody else (a command): read again what waits, and look for what is due now.
+
+        Attempts that are under way go on. Sites that are left alone are tried at once: so the person wants it.
+        """
+        for site in self._sites.all():
+            for delivery in site.clear():
+                self._backlog.park(site, delivery)
+                self._window.leave(delivery.id)
+        self._ready.clear()
+        for site in self._sites.paused():
+            self._resume(site)
         self._backlog.look_again()
 
     async def stop(self, grace: float) -> None:

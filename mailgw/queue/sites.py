@@ -57,6 +57,10 @@ class Sites:
         """Give the destinations that have deliveries left in the store."""
         return [destination for site in self._sites.values() if site.parked for destination in site.parked]
 
+    def all(self) -> list[Site]:
+        """Give every site that is known."""
+        return list(self._sites.values())
+
     def paused(self) -> list[Site]:
         """Give the sites that are left alone now."""
         return [site for site in self._sites.values() if site.paused is not None]

@@ -18,7 +18,7 @@ from twisted.logger import Logger
 from mailgw.mail.reply import TemporaryFailure
 from mailgw.queue.codec import DeliveryRow, MessageRow
 from mailgw.queue.disk import storage_failure
-from mailgw.queue.item import DeliveryId
+from mailgw.queue.item import DeliveryId, Destination
 from mailgw.queue.schema import erase
 
 # Changes in one transaction at most: bounds the time that the first of them waits, and what a retry repeats.
@@ -26,6 +26,10 @@ _BATCH = 256
 # Nobody waits for a settlement: it waits this long for a message to be committed with. After a crash in that time
 # a delivery is made again, as after one between the remote's reply and any commit.
 _LINGER = 0.01
+_UPDATE = (
+    "UPDATE deliveries SET due = ?3, destination = ?4, expires = ?5, attempts = ?6, recipient = ?7, last = ?8"
+    " WHERE message_id = ?1 AND number = ?2"
+)
 ERASE_AFTER = 30.0
 """Seconds for which the log may go on to hold messages that are gone."""
 # Rows in one statement at most. Each step of SQLite gives up the interpreter's lock and waits to get it back, behind
@@ -235,13 +239,10 @@ def _apply(connection: sqlite3.Connection, changes: Sequence[Change]) -> list[st
     _insert(connection, "deliveries", 8, [row for change in changes for row in change.deliveries])
     retries = [row for change in changes for row in change.retries]
     if retries:
-        connection.executemany(
-            "UPDATE deliveries SET due = ?3, destination = ?4, expires = ?5, attempts = ?6, recipient = ?7, last = ?8"
-            " WHERE message_id = ?1 AND number = ?2",
-            retries,
-        )
+        # A person may have sent it elsewhere during the attempt, or hold it: that stands.
+        connection.executemany(f"{_UPDATE} AND destination = ?4", retries)
     gone = [key for change in changes for key in change.gone]
-    return _delete(connection, gone) if gone else []
+    return delete(connection, gone) if gone else []
 
 
 def _insert(connection: sqlite3.Connection, table: str, columns: int, rows: Sequence[tuple[Any, ...]]) -> None:
@@ -251,7 +252,13 @@ def _insert(connection: sqlite3.Connection, table: str, columns: int, rows: Sequ
         )
 
 
-def _delete(connection: sqlite3.Connection, gone: Sequence[DeliveryId]) -> list[str]:
+def update(connection: sqlite3.Connection, rows: Sequence[DeliveryRow], before: Destination) -> int:
+    """Write deliveries anew that go to `before` until now; give how many there were."""
+    return sum(connection.execute(f"{_UPDATE} AND destination = ?9", (*row, str(before))).rowcount for row in rows)
+
+
+def delete(connection: sqlite3.Connection, gone: Sequence[DeliveryId]) -> list[str]:
+    """Delete deliveries, and messages whose last one it was; give the ids of those that had a content file."""
     removed: list[str] = []
     for chunk in _chunks(gone):
         connection.execute(

@@ -1,0 +1,92 @@
+"""`mailgw queue flush|hold|release|delete|reroute`."""
+
+from __future__ import annotations
+
+import time
+
+from twisted.internet import reactor
+from twisted.trial.unittest import TestCase
+
+from mailgw.queue.item import Destination
+from mailgw.queue.sqlite import SqliteStore
+from tests.commands.files import CommandTest
+from tests.queue.items import entry
+
+LATER = 4e9
+RELAY = Destination("relay", "mx:example.org")
+FOLDER = Destination("maildir", "user1@example.org", "inbox")
+
+
+class SurgeryTests(CommandTest, TestCase):
+    async def fill(self) -> None:
+        """Two messages; the second goes to a next hop and to a folder."""
+        (self.folder / "state").mkdir()
+        store = SqliteStore(self.folder / "state" / "queue", reactor, inline_size=1000, minimum_free=0, clock=reactor)
+        await store.open()
+        await store.put(entry("01ABCDEFGH000001", due=LATER, expires=LATER, reverse_path=None))
+        await store.put(entry("01ABCDEFGH000002", (RELAY, FOLDER), due=LATER, expires=LATER))
+        await store.close()
+
+    def queue(self) -> dict[str, list[tuple[str, float]]]:
+        return {
+            line["id"]: [(d["destination"], d["due"]) for d in line["deliveries"]]
+            for line in self.json_lines("queue", "list", "--json")
+        }
+
+    def destinations(self) -> list[str]:
+        return [destination for deliveries in self.queue().values() for destination, _ in deliveries]
+
+    async def test_flush_by_recipient(self) -> None:
+        await self.fill()
+        output = self.run_command("queue", "flush", "--recipient", "USER1@example.*").stdout
+        self.assertEqual(output, "1 deliveries of 1 messages are tried now\n")
+        due = [due for deliveries in self.queue().values() for _, due in deliveries]
+        self.assertEqual(sum(abs(time.time() - when) < 60 for when in due), 1)
+        self.assertEqual(sum(when == LATER for when in due), 2)
+
+    async def test_nothing_without_a_selection_but_by_all(self) -> None:
+        await self.fill()
+        self.assertIn("say which", self.run_command("queue", "flush", code=2).stderr)
+        self.assertIn("3 deliveries of 2 messages", self.run_command("queue", "flush", "--all").stdout)
+
+    async def test_a_dry_run_changes_nothing(self) -> None:
+        await self.fill()
+        before = self.queue()
+        output = self.run_command("queue", "delete", "--sender", "<>", "--dry-run").stdout
+        self.assertIn("01ABCDEFGH000001 from <> to user0@example.org by relay:mx:example.org", output)
+        self.assertIn("1 deliveries of 1 messages would be deleted", output)
+        self.assertEqual(self.queue(), before)
+
+    async def test_delete(self) -> None:
+        await self.fill()
+        self.assertIn("Aborted", self.run_command("queue", "delete", "--all", code=1, input="n\n").stderr)
+        self.assertEqual(len(self.queue()), 2)
+        self.run_command("queue", "delete", "01abcdefgh000001", "--yes")
+        self.run_command("queue", "delete", "--destination", "maildir:*", "--yes")
+        self.assertEqual(self.destinations(), ["relay:mx:example.org"])
+
+    async def test_hold_and_release(self) -> None:
+        await self.fill()
+        self.run_command("queue", "hold", "--until", "2100-01-01", "--destination", "relay:*")
+        self.assertEqual(
+            sorted(self.destinations()),
+            ["maildir:user1@example.org/inbox", "quarantine:relay:mx:example.org", "quarantine:relay:mx:example.org"],
+        )
+        # What is held is the quarantine's: flush leaves it alone.
+        self.assertIn("1 deliveries", self.run_command("queue", "flush", "--all").stdout)
+        self.assertIn("2 messages are held", self.run_command("quarantine", "list").stdout)
+        self.assertIn("2 deliveries", self.run_command("queue", "release", "--all").stdout)
+        self.assertNotIn("quarantine", " ".join(self.destinations()))
+
+    async def test_reroute_takes_next_hops_only(self) -> None:
+        await self.fill()
+        self.assertIn(
+            "there is no [routes.nowhere]",
+            self.run_command("queue", "reroute", "--all", "--to", "route:nowhere", code=2).stderr,
+        )
+        output = self.run_command("queue", "reroute", "--all", "--to", "mx:other.example").stdout
+        self.assertIn("2 deliveries of 2 messages are sent to mx:other.example", output)
+        self.assertEqual(
+            sorted(self.destinations()),
+            ["maildir:user1@example.org/inbox", "relay:mx:other.example", "relay:mx:other.example"],
+        )

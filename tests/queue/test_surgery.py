@@ -1,0 +1,127 @@
+"""Changes by a person beside a running scheduler: what waits follows them, what is under way ends first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.task import deferLater
+from twisted.trial.unittest import TestCase
+
+from mailgw.config.schema import Queue
+from mailgw.queue.item import Delayed, Delivered, Destination
+from mailgw.queue.scheduler import Scheduler
+from mailgw.queue.sqlite import SqliteStore
+from mailgw.queue.surgery import Change, Selection, Surgery, flush, hold, remove, reroute
+from tests.queue.fakes import FakeAgent, FakeReporter
+from tests.queue.items import entry
+
+clock: Any = reactor
+DOWN = Delayed("4.4.1", "no answer", site_wide=True)
+
+
+class BesideTests(TestCase):
+    async def start(self, **settings: Any) -> None:
+        self.directory = Path(self.mktemp())
+        self.store = SqliteStore(self.directory, reactor, inline_size=1000, minimum_free=0, clock=reactor)
+        await self.store.open()
+        self.agent = FakeAgent()
+        self.scheduler = Scheduler(
+            self.store, {"relay": self.agent}, FakeReporter(), clock, Random(1), Queue(**{"jitter": 0.0, **settings})
+        )
+        self.scheduler.start()
+
+    async def stop(self) -> None:
+        await self.scheduler.stop(1.0)
+        await self.store.close()
+
+    async def put(self, *numbers: int) -> None:
+        now = clock.seconds()
+        for n in numbers:
+            put = entry(f"01ABCDEFGH{n:06}", due=now, expires=now + 10000)
+            await self.store.put(put)
+            self.scheduler.offer(put)
+
+    def operate(self, change: Change, **selection: Any) -> int:
+        with Surgery(self.directory) as surgery:
+            return surgery.change(list(surgery.select(Selection(**selection))), change)
+
+    async def until(self, condition: Any) -> None:
+        for _ in range(500):
+            if condition():
+                return
+            await deferLater(clock, 0.01)
+        self.fail("it did not come to hold")
+
+    async def destinations(self) -> list[str]:
+        return [str(d.destination) for e in await self.store.entries(10) for d in e.deliveries]
+
+    @property
+    def attempted(self) -> list[str]:
+        return [message_id for message_id, _ in self.agent.attempts]
+
+    async def test_what_waits_in_memory_is_not_attempted_after_its_deletion(self) -> None:
+        await self.start(site_concurrency=1)
+        self.agent.answer = lambda delivery: None  # attempts last until the test ends them
+        await self.put(1, 2, 3)
+        self.assertEqual(self.operate(remove, ids=frozenset({"01ABCDEFGH000002"})), 1)
+        self.scheduler.look_again()
+        await self.until(lambda: len(self.attempted) == 1)
+        for _ in range(2):
+            count = len(self.attempted)
+            self.agent.end(Delivered("there"))
+            await self.until(lambda count=count: len(self.attempted) > count or count == 2)  # type: ignore[misc]
+        self.assertEqual(self.attempted, ["01ABCDEFGH000001", "01ABCDEFGH000003"])
+        await self.stop()
+
+    async def test_an_attempt_that_fails_for_now_does_not_undo_a_change(self) -> None:
+        await self.start()
+        self.agent.answer = lambda delivery: None
+        await self.put(1)
+        await self.until(lambda: self.attempted)
+        self.operate(hold(clock.seconds() + 5000), ids=frozenset({"01ABCDEFGH000001"}))
+        self.agent.end(Delayed("4.2.0", "later"))
+        await deferLater(clock, 0.1)
+        self.assertEqual(await self.destinations(), ["quarantine:relay:mx:example.org"])
+        await self.stop()
+
+    async def test_an_attempt_that_delivers_has_delivered(self) -> None:
+        await self.start()
+        self.agent.answer = lambda delivery: None
+        await self.put(1)
+        await self.until(lambda: self.attempted)
+        self.operate(reroute("route:smart", clock.seconds()), ids=frozenset({"01ABCDEFGH000001"}))
+        self.agent.end(Delivered("there"))
+        for _ in range(100):
+            if not await self.store.entries(10):
+                break
+            await deferLater(clock, 0.01)
+        self.assertEqual(await self.destinations(), [])
+        await self.stop()
+
+    async def test_flush_tries_a_site_that_is_left_alone(self) -> None:
+        await self.start(retry=(3600.0,))
+        self.agent.answer = lambda delivery: DOWN
+        await self.put(1)
+        await self.until(lambda: self.attempted)
+        await deferLater(clock, 0.1)
+        self.agent.answer = lambda delivery: Delivered("there")
+        self.assertEqual(self.operate(flush(clock.seconds()), destination="relay:*"), 1)
+        self.scheduler.look_again()
+        await self.until(lambda: len(self.attempted) == 2)
+        await self.stop()
+
+    async def test_what_is_gone_is_not_brought_back(self) -> None:
+        await self.start()
+        await self.put(1)  # delivered at once
+        with Surgery(self.directory) as surgery:
+            stale = [entry("01ABCDEFGH000001", (Destination("relay", "mx:example.org"),))]
+            for _ in range(100):
+                if not await self.store.entries(10):
+                    break
+                await deferLater(clock, 0.01)
+            self.assertEqual(surgery.change(stale, flush(0.0)), 0)
+        self.assertEqual(await self.destinations(), [])
+        await self.stop()
