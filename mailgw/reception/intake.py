@@ -105,6 +105,9 @@ class Intake:
         if not routed.ours and self.client.service != "submission":
             reply = Reply(550, "5.7.1", (f"<{mailbox}> is not ours, and this port does not relay",))
             return self._refuse(mailbox, reply, "relay")
+        if routed.reports_only and self._envelope.reverse_path is not None:
+            reply = Reply(550, "5.7.1", (f"<{mailbox}> takes delivery reports only",))
+            return self._refuse(mailbox, reply, "a return path, and the message is no report")
         if routed.undecided:
             doubt = await verify(mailbox, routed, self._settings.verifier)
             if doubt is not None:

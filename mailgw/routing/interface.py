@@ -29,6 +29,8 @@ class Routed:
     targets: tuple[Target, ...]
     ours: bool
     undecided: Literal["", "call_ahead", "list"] = ""
+    reports_only: bool = False
+    """Whether it takes mail of the null reverse-path alone: a return path of forwarded mail."""
 
 
 @frozen

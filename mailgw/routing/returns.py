@@ -26,5 +26,6 @@ class ReturningRouter:
             sender = self._srs.reverse(mailbox)
         except SrsError as error:
             return Unknown(f"a return path that leads nowhere: {error}")
-        # Whom the signature proves to have written to us may get mail through us, though he is not ours.
-        return Routed((outside_target(sender, self._relay_default),), ours=True)
+        # Whom the signature proves to have written to us may get reports through us, though he is not ours: reports
+        # alone (RFC 5321 4.5.5), since whoever has seen a return path could use it.
+        return Routed((outside_target(sender, self._relay_default),), ours=True, reports_only=True)

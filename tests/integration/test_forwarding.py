@@ -19,6 +19,9 @@ class ForwardingTests(GatewayTestCase):
         path = str(forwarded.reverse_path)
         self.assertRegex(path, "^SRS0=.{8}=..=sender.test=ann@example.test$")
         self.assertEqual(forwarded.recipients, (Mailbox("zoe", "outside.test"),))
+        with self.assertRaises(smtplib.SMTPRecipientsRefused) as refused:
+            await in_thread(send, gateway.ports["mx"], "eve@forged.test", [path], message)
+        self.assertEqual(refused.exception.recipients[path][0], 550)
         report = b"Subject: Undelivered\r\nDate: Sat, 28 Nov 2026 02:00:00 +0000\r\n\r\nSorry.\r\n"
         await in_thread(send, gateway.ports["mx"], "", [path], report)
         await self.until(lambda: len(self.sink.received) == 2)
