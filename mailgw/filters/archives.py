@@ -1,5 +1,7 @@
 """Archives: what is in them, listed from their directories within bounds, never extracted.
 
+Archives in a zip are listed too, down to MAX_DEPTH, for which what they need of MAX_UNPACKED octets in all is unpacked.
+
 The readers are own ones, of the directories only. `zipfile` makes an object of each of half a million members before
 anybody can stop it, `tarfile` backtracks in hostile headers (CVE-2024-6232, in the Pythons that we run on), and for RAR
 and 7z the standard library has none. Of a compressed stream (tar.gz) the first MAX_UNPACKED octets are unpacked, in
@@ -12,6 +14,7 @@ import bz2
 import lzma
 import struct
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
@@ -20,6 +23,9 @@ from mailgw.filters.magic import HEAD, find_kind
 from mailgw.filters.packed import list_7z, list_rar
 
 MAX_UNPACKED = 4 * 1024 * 1024
+MAX_DEPTH = 5
+MAX_NESTED = 50
+_MAX_LOOKS = 4 * MAX_MEMBERS
 BOMB_RATIO = 200
 BOMB_SIZE = 100 * 1024 * 1024
 """Octets unpacked from which on BOMB_RATIO makes a bomb: a small file of zeros packs as well, and harms nobody."""
@@ -68,12 +74,56 @@ def _list_zip(data: bytes) -> Listing:
         raw = data[start : start + min(length, MAX_NAME)]
         name = raw.decode("utf-8" if flags & 0x800 else "cp437", "replace")
         start += length + extra + comment
-        members.append(Member(name, unpacked, packed, bool(flags & 1)))
+        members.append(Member(name, unpacked, packed, bool(flags & 1), local, entry[4]))
         offsets.add(local)
     bomb = _bomb(members, len(data))
     if len(offsets) < len(members):
         bomb = bomb or "members share their content"
     return _listing("zip", members, bomb)
+
+
+def list_nested(data: bytes, listing: Listing) -> Iterator[tuple[str, Listing]]:
+    """List the archives in a zip, and those in them: path and listing of each, the outer ones first. Never raises."""
+    waiting = deque([(data, listing, "", 1)])
+    left = MAX_UNPACKED
+    count = looks = 0
+    while waiting:
+        outer, found, path, depth = waiting.popleft()
+        for member in found.members if found.kind == "zip" else ():
+            looks += 1
+            if count >= MAX_NESTED or looks > _MAX_LOOKS or left <= 0:
+                return
+            head = _unpack(outer, member, HEAD)
+            kind = find_kind(head)
+            if kind not in _READERS and kind not in _STREAMS:
+                continue
+            inner = _unpack(outer, member, left)
+            left -= len(inner)
+            count += 1
+            nested = list_archive(kind, inner, member.name)
+            if nested is not None:
+                yield f"{path}{member.name}", nested
+                if depth < MAX_DEPTH:
+                    waiting.append((inner, nested, f"{path}{member.name}/", depth + 1))
+
+
+def _unpack(data: bytes, member: Member, size: int) -> bytes:
+    """Give the beginning of a member of a zip; nothing where it cannot be had (APPNOTE 4.3.7)."""
+    header = data[member.offset : member.offset + 30] if member.offset >= 0 else b""
+    if member.encrypted or header[:4] != b"PK\x03\x04" or len(header) < 30:
+        return b""
+    name, extra = struct.unpack_from("<2H", header, 26)
+    start = member.offset + 30 + name + extra
+    # So many octets are enough for that many (RFC 1951 3.2.4), whatever the directory says.
+    packed = data[start : start + min(member.packed, size + size // 64 + 1024)]
+    if member.method == 0:
+        return packed[:size]
+    if member.method != 8:
+        return b""
+    try:
+        return zlib.decompressobj(-15).decompress(packed, size)
+    except zlib.error:
+        return b""
 
 
 def _listing(kind: str, members: list[Member], bomb: str = "") -> Listing:

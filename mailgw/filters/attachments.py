@@ -9,7 +9,7 @@ from typing import ClassVar
 from attrs import field, frozen
 
 from mailgw.filters.anatomy import Anatomies, Anatomy, opened
-from mailgw.filters.archives import list_archive
+from mailgw.filters.archives import list_archive, list_nested
 from mailgw.filters.base import FilterSettings
 from mailgw.filters.file_names import RUNNABLE, extension, hides_characters, is_disguised, pretended_extension
 from mailgw.filters.listing import Listing
@@ -144,6 +144,8 @@ class Attachments:
             listing = list_archive(part.kind, content, part.filename)
             if listing is not None:
                 yield from self._check_archive(listing, shown)
+                for path, nested in list_nested(content, listing):
+                    yield from self._check_archive(nested, f"{show(path)} in {shown}")
 
     def _check_archive(self, listing: Listing, shown: str) -> Iterator[Evidence]:
         if listing.unlisted:

@@ -14,12 +14,17 @@ class UnreadableError(ValueError):
 
 @frozen
 class Member:
-    """A file in an archive: its name, its size when unpacked and in the archive, and whether it needs a password."""
+    """A file in an archive: its name, its size when unpacked and in the archive, and whether it needs a password.
+
+    `offset` and `method` say where and how it stands in a zip; -1 elsewhere.
+    """
 
     name: str
     size: int
     packed: int
     encrypted: bool = False
+    offset: int = -1
+    method: int = -1
 
 
 @frozen

@@ -28,6 +28,17 @@ def _expand(mark: str) -> bytes:
     return base64.encodebytes(FILES[word](*rest)).rstrip(b"\n")
 
 
+def make_nested(*names: str, depth: int = 2) -> bytes:
+    """A zip with these members, in a zip, and so on."""
+    data = make_zip(*names)
+    for _ in range(depth - 1):
+        file = io.BytesIO()
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("inner.zip", data)
+        data = file.getvalue()
+    return data
+
+
 def make_zip(*names: str, encrypted: bool = False) -> bytes:
     """A zip with these members, each of a few octets."""
     file = io.BytesIO()
@@ -77,6 +88,7 @@ def make_pdf(*keys: str) -> bytes:
 
 FILES: dict[str, Callable[..., bytes]] = {
     "zip": make_zip,
+    "zip-in-zip": lambda *names: make_nested(*names),
     "zip-encrypted": lambda *names: make_zip(*names, encrypted=True),
     "zip-bomb": make_bomb,
     "tar.gz": lambda *names: gzip.compress(make_tar(*names), mtime=0),

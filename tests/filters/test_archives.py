@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from mailgw.filters.archives import list_archive
+from mailgw.filters.archives import MAX_DEPTH, MAX_NESTED, list_archive, list_nested
 from mailgw.filters.listing import MAX_MEMBERS, Listing
 from mailgw.filters.magic import HEAD, find_kind
-from tests.filters.files import make_bomb, make_tar, make_zip
+from tests.filters.files import make_bomb, make_nested, make_tar, make_zip
 
 # Of setup.exe and readme.txt, by 7-Zip 26.02: with a packed directory, with a password, and with the names encrypted.
 SEVEN = {
@@ -162,3 +162,41 @@ class ListTests(SynchronousTestCase):
             octets[data.draw(st.integers(0, len(octets) - 1))] = data.draw(st.integers(0, 255))
         list_archive(kind, bytes(octets))
         list_archive(kind, data.draw(st.binary(max_size=200)))
+
+
+class NestedTests(SynchronousTestCase):
+    """Archives in archives: listed within bounds."""
+
+    def paths(self, data: bytes) -> list[str]:
+        listing = list_archive("zip", data)
+        assert listing is not None
+        return [path for path, _ in list_nested(data, listing)]
+
+    def test_each_level_down_to_the_fifth(self) -> None:
+        inner = "inner.zip"
+        self.assertEqual(self.paths(make_nested("a.exe", depth=3)), [inner, f"{inner}/{inner}"])
+        self.assertEqual(len(self.paths(make_nested("a.exe", depth=20))), MAX_DEPTH)
+
+    def test_one_with_a_password_stays_closed(self) -> None:
+        self.assertEqual(self.paths(make_zip("inner.zip", encrypted=True)), [])
+
+    def test_so_many_and_no_more(self) -> None:
+        file = io.BytesIO()
+        with zipfile.ZipFile(file, "w") as archive:
+            for number in range(200):
+                archive.writestr(f"{number}.zip", make_zip("a.txt"))
+        self.assertEqual(len(self.paths(file.getvalue())), MAX_NESTED)
+
+    def test_a_large_one_is_read_in_part(self) -> None:
+        file = io.BytesIO()
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("inner.zip", make_zip("a.txt") + bytes(20_000_000))
+            archive.writestr("behind.zip", make_zip("b.txt"))
+        before = time.process_time()
+        self.assertEqual(self.paths(file.getvalue()), ["inner.zip"])
+        self.assertLess(time.process_time() - before, 1.0)
+
+    def test_broken_in_every_octet(self) -> None:
+        data = make_nested("a.exe", depth=3)
+        for position in range(len(data)):
+            self.paths(data[:position] + bytes([data[position] ^ 0x55]) + data[position + 1 :])
