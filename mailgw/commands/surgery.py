@@ -72,7 +72,7 @@ def release(dry_run: bool, **selection: Any) -> None:
 @dry_run_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def delete(dry_run: bool, yes: bool, **selection: Any) -> None:
-    """Throw deliveries away. Nobody is told."""
+    """Throw deliveries away. Nobody is told, but of an attempt under way that fails for good."""
     _operate("deleted", selection, surgery.remove, dry_run=dry_run, ask=not yes)
 
 

@@ -64,6 +64,8 @@ class Scheduler:
         self._ready: dict[Site, None] = {}
         self._dispatching = False
         self._tasks: set[Deferred[None]] = set()
+        self._overtaken: set[Deferred[None]] = set()
+        """Attempts under way when a person changed the queue."""
         self._drained: Deferred[None] | None = None
         self._latest = 0.0
 
@@ -88,8 +90,12 @@ class Scheduler:
     def look_again(self) -> None:
         """The store was changed by somebody else (a command): read again what waits, and look for what is due now.
 
-        Attempts that are under way go on. Sites that are left alone are tried at once: so the person wants it.
+        Attempts that are under way go on; what they were about is looked for again when they end. Sites that are left
+        alone are tried at once: so the person wants it.
         """
+        self._overtaken = set(self._tasks)
+        for delivery in self._sites.take_pending():
+            self._window.leave(delivery.id)
         for site in self._sites.all():
             for delivery in site.clear():
                 self._backlog.park(site, delivery)
@@ -190,6 +196,10 @@ class Scheduler:
 
     def _ended(self, result: Failure | None, task: Deferred[None]) -> None:
         self._tasks.discard(task)
+        if task in self._overtaken:
+            self._overtaken.discard(task)
+            if self._running:
+                self._backlog.look_again()
         if isinstance(result, Failure) and (self._running or not isinstance(result.value, CancelledError)):
             # Its deliveries stay in the window: whether they were delivered is not known, so no second attempt.
             self.log.failure("the scheduler failed inside", result, event="scheduler_failed")

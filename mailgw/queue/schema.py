@@ -21,6 +21,8 @@ _CHECKPOINT_PAGES = 1024
 _LOG_SIZE = 64 * 1024 * 1024
 # INSERT ... VALUES of each number of rows up to writer.ROWS is a statement of its own: all of them stay prepared.
 _STATEMENTS = 256
+# Seconds to wait for another who writes: a command.
+_TIMEOUT = 5.0
 # RETURNING.
 _MINIMUM_SQLITE = (3, 35, 0)
 
@@ -97,7 +99,11 @@ def open_reader(directory: Path) -> sqlite3.Connection:
 def erase(connection: sqlite3.Connection) -> bool:
     """Write the log back and cut it to nothing: until then it holds what was deleted since. False while a reader is in
     the way. Raises sqlite3.Error."""
-    (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    connection.execute("PRAGMA busy_timeout = 0")  # accepted mail does not wait for a reader
+    try:
+        (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {int(_TIMEOUT * 1000)}")
     return not busy
 
 
@@ -109,7 +115,7 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
         isolation_level=None,
         check_same_thread=False,
         cached_statements=_STATEMENTS,
-        timeout=5.0,
+        timeout=_TIMEOUT,
     )
 
 

@@ -61,6 +61,13 @@ class Sites:
         """Give every site that is known."""
         return list(self._sites.values())
 
+    def take_pending(self) -> list[Delivery]:
+        """Take out the deliveries whose site is being asked for."""
+        deliveries = [delivery for pending in self._pending.values() for delivery, _ in pending]
+        for pending in self._pending.values():
+            pending.clear()  # the question goes on, for those that come back
+        return deliveries
+
     def paused(self) -> list[Site]:
         """Give the sites that are left alone now."""
         return [site for site in self._sites.values() if site.paused is not None]

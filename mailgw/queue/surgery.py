@@ -67,7 +67,8 @@ class Selection:
 
 
 def _fits(pattern: str, text: str) -> bool:
-    return not pattern or fnmatchcase(text.lower(), pattern.lower())
+    # Brackets are common in what remotes say, and in address literals: here they are only themselves.
+    return not pattern or fnmatchcase(text.lower(), pattern.lower().replace("[", "[[]"))
 
 
 Change = Callable[[Delivery], Delivery | None]

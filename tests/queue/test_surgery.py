@@ -6,9 +6,11 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from attrs import evolve
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
-from twisted.trial.unittest import TestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from mailgw.config.schema import Queue
 from mailgw.queue.item import Delayed, Delivered, Destination
@@ -20,6 +22,15 @@ from tests.queue.items import entry
 
 clock: Any = reactor
 DOWN = Delayed("4.4.1", "no answer", site_wide=True)
+
+
+class SelectionTests(SynchronousTestCase):
+    def test_brackets_are_only_themselves(self) -> None:
+        put = entry()
+        (delivery,) = (evolve(d, last="451 4.7.1 greylisted, try later") for d in put.deliveries)
+        self.assertEqual(Selection(reason="*[PBL]*").of(put.message, (delivery,)), ())
+        (blocked,) = (evolve(d, last="450 4.7.1 [PBL] blocked") for d in put.deliveries)
+        self.assertEqual(Selection(reason="*[pbl]*").of(put.message, (blocked,)), (blocked,))
 
 
 class BesideTests(TestCase):
@@ -99,6 +110,36 @@ class BesideTests(TestCase):
                 break
             await deferLater(clock, 0.01)
         self.assertEqual(await self.destinations(), [])
+        await self.stop()
+
+    async def test_sent_elsewhere_during_an_attempt_that_fails_for_now_it_goes_there_at_once(self) -> None:
+        await self.start(retry=(3600.0,))
+        self.agent.answer = lambda delivery: None
+        await self.put(1)
+        await self.until(lambda: self.attempted)
+        self.operate(reroute("route:smart", clock.seconds()), ids=frozenset({"01ABCDEFGH000001"}))
+        self.scheduler.look_again()
+        self.agent.end(Delayed("4.2.0", "later"))
+        await self.until(lambda: len(self.attempted) == 2)
+        self.agent.end(Delivered("there"))
+        await self.stop()
+
+    async def test_what_waits_for_its_site_is_not_attempted_after_its_deletion(self) -> None:
+        await self.start()
+        asked: Deferred[str] = Deferred()
+
+        async def site(destination: Destination) -> str:
+            return await asked
+
+        self.agent.site = site  # type: ignore[method-assign]
+        await self.put(1, 2)
+        self.assertEqual(self.operate(remove, ids=frozenset({"01ABCDEFGH000001"})), 1)
+        self.scheduler.look_again()
+        await deferLater(clock, 0.1)
+        asked.callback("a site")
+        await self.until(lambda: self.attempted)
+        await deferLater(clock, 0.1)
+        self.assertEqual(self.attempted, ["01ABCDEFGH000002"])
         await self.stop()
 
     async def test_flush_tries_a_site_that_is_left_alone(self) -> None:
