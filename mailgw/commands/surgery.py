@@ -19,6 +19,8 @@ from mailgw.queue.surgery import Selection, Surgery
 
 F = TypeVar("F", bound=Callable[..., Any])
 _SHOWN = 20
+# Ten years: what a person holds is not thrown away after [quarantine] lifetime, as what a verdict holds is.
+_FOR_GOOD = 10 * 365 * 86400.0
 
 
 def selectors(command: F) -> F:
@@ -53,9 +55,8 @@ def flush(dry_run: bool, **selection: Any) -> None:
 @selectors
 @dry_run_option
 def hold(dry_run: bool, **selection: Any) -> None:
-    """Keep deliveries in quarantine until somebody releases them."""
-    lifetime = read_settings().quarantine.lifetime
-    _operate("held", selection, surgery.hold(time.time() + lifetime), dry_run=dry_run)
+    """Keep deliveries in quarantine until somebody releases them, however long that takes."""
+    _operate("held", selection, surgery.hold(time.time() + _FOR_GOOD), dry_run=dry_run)
 
 
 @click.command()

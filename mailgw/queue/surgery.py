@@ -1,7 +1,8 @@
 """Changes to what waits in a queue, made by a person, while the gateway runs or not.
 
 The changes are made in the database; a running gateway drops what waits in its memory, and reads it again, within a
-second or so. An attempt that has begun by then goes on: when it delivers, it has delivered, else the change holds.
+second or so. An attempt that has begun by then goes on: when it delivers or fails for good, that stands, else the
+change holds.
 """
 
 from __future__ import annotations

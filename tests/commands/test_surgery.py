@@ -72,6 +72,8 @@ class SurgeryTests(CommandTest, TestCase):
             sorted(self.destinations()),
             ["maildir:user1@example.org/inbox", "quarantine:relay:mx:example.org", "quarantine:relay:mx:example.org"],
         )
+        held = [due for deliveries in self.queue().values() for to, due in deliveries if to.startswith("quarantine")]
+        self.assertTrue(all(due - time.time() > 5 * 365 * 86400 for due in held))
         # What is held is the quarantine's: flush leaves it alone.
         self.assertIn("1 deliveries", self.run_command("queue", "flush", "--all").stdout)
         self.assertIn("2 messages are held", self.run_command("quarantine", "list").stdout)
