@@ -17,13 +17,14 @@ from rich.table import Table
 
 from mailgw.commands.configuration import config_option, read_settings
 from mailgw.commands.output import console, moment, printable
+from mailgw.commands.queues import open_queues
 from mailgw.commands.times import Moment
 from mailgw.history import tables
 from mailgw.history.recorder import insert_fate
-from mailgw.operation.workers import queue_directories, queue_directory
-from mailgw.queue.held import AllHeldMail
+from mailgw.queue import surgery
 from mailgw.queue.item import Delivery
-from mailgw.queue.store import Entry, QueueUnusable
+from mailgw.queue.store import Entry
+from mailgw.queue.surgery import Selection, Surgery
 from mailgw.state.database import StateUnusable, connect, transact
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -59,8 +60,8 @@ _learn_option = click.option(
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def list_held(as_json: bool, **selection: Any) -> None:
     """List what is held, the oldest first."""
-    with _open() as held:
-        entries = _select(held, **selection)
+    with open_queues(Surgery) as queues:
+        entries = [entry for _, entry in _select(queues, **selection)]
         if as_json:
             for entry in entries:
                 click.echo(json.dumps(_data(entry)))
@@ -88,8 +89,9 @@ def list_held(as_json: bool, **selection: Any) -> None:
 @click.option("--raw", is_flag=True, help="Write the whole message to standard output, as it came.")
 def show(message_id: str, raw: bool) -> None:
     """Show a held message: why it is held, its header and the beginning of its text."""
-    with _open() as held:
-        entry = _do(lambda: held.entry(message_id.upper()))
+    with open_queues(Surgery) as queues:
+        only = Selection(ids=frozenset({message_id.upper()}))
+        entry = next((entry for queue in queues for entry in queue.select(only, held=True)), None)
         if entry is None:
             raise click.ClickException(f"{message_id} is not held")
         with entry.message.message.content.open() as file:
@@ -124,14 +126,15 @@ def show(message_id: str, raw: bool) -> None:
 def release(dry_run: bool, learn: Literal["ham", "spam"] | None, **selection: Any) -> None:
     """Let messages go on to where they were going when they were held."""
     settings = read_settings()
-    with _open() as held:
-        entries = _chosen(held, selection)
+    with open_queues(Surgery) as queues:
+        chosen = _chosen(queues, selection)
+        entries = [entry for _, entry in chosen]
         names = [entry.message.id for entry in entries]
         if dry_run:
             _tell("would be released", entries)
             return
         _learn(learn, entries)
-        changed = _do(lambda: held.release(names, time.time(), settings.queue.lifetime))
+        changed = _change(chosen, surgery.release(time.time(), settings.queue.lifetime))
     _note(Path(settings.state_directory), "released", changed)
     _ended("released", names, changed)
 
@@ -145,8 +148,9 @@ def release(dry_run: bool, learn: Literal["ham", "spam"] | None, **selection: An
 def delete(dry_run: bool, yes: bool, learn: Literal["ham", "spam"] | None, **selection: Any) -> None:
     """Throw messages away, for good. Nobody is told."""
     settings = read_settings()
-    with _open() as held:
-        entries = _chosen(held, selection)
+    with open_queues(Surgery) as queues:
+        chosen = _chosen(queues, selection)
+        entries = [entry for _, entry in chosen]
         names = [entry.message.id for entry in entries]
         if dry_run:
             _tell("would be deleted", entries)
@@ -155,7 +159,7 @@ def delete(dry_run: bool, yes: bool, learn: Literal["ham", "spam"] | None, **sel
             _tell("will be deleted", entries)
             click.confirm(f"Delete {len(names)} messages?", abort=True)
         _learn(learn, entries)
-        changed = _do(lambda: held.delete(names, time.time()))
+        changed = _change(chosen, surgery.discard(time.time()))
     _note(Path(settings.state_directory), "deleted", changed)
     _ended("deleted", names, changed)
 
@@ -173,55 +177,43 @@ def _learn(kind: Literal["ham", "spam"] | None, entries: Sequence[Entry]) -> Non
         learn_messages(kind, tuple(sorted(Path(folder).iterdir())))
 
 
-def _open() -> AllHeldMail:
-    state_directory = read_settings().state_directory
-    directories = queue_directories(state_directory) or [queue_directory(state_directory, 0)]
-    return _do(lambda: AllHeldMail(directories))
+Chosen = Sequence[tuple[Surgery, Entry]]
+"""Held messages, each with the queue that it stands in."""
 
 
-R = TypeVar("R")
+def _change(chosen: Chosen, change: surgery.Change) -> list[Delivery]:
+    return [delivery for queue, entry in chosen for delivery in queue.change([entry], change)]
 
 
-def _do(work: Callable[[], R]) -> R:
-    try:
-        return work()
-    except QueueUnusable as error:
-        raise click.ClickException(str(error)) from None
-
-
-def _chosen(held: AllHeldMail, selection: dict[str, Any]) -> list[Entry]:
+def _chosen(queues: Sequence[Surgery], selection: dict[str, Any]) -> Chosen:
     if not any(value for value in selection.values()):
         raise click.UsageError("say which: IDs, --from, --to, --since or --until")
-    entries = _select(held, **selection)
-    missing = {name.upper() for name in selection["ids"]} - {entry.message.id for entry in entries}
+    chosen = _select(queues, **selection)
+    missing = {name.upper() for name in selection["ids"]} - {entry.message.id for _, entry in chosen}
     if missing:
         raise click.ClickException(f"not held: {', '.join(sorted(missing))}")
-    return entries
+    return chosen
 
 
 def _select(
-    held: AllHeldMail,
+    queues: Sequence[Surgery],
     ids: Sequence[str],
     sender: str,
     recipient: str,
     since: float | None,
     until: float | None,
-) -> list[Entry]:
-    wanted = {name.upper() for name in ids}
+) -> Chosen:
+    """Select messages, the oldest first, each with all its held deliveries."""
+    selection = Selection(ids=frozenset(name.upper() for name in ids), since=since, until=until)
 
     def matches(entry: Entry) -> bool:
         message = entry.message
         senders = f"{message.envelope.reverse_path or ''} {message.identity}".lower()
         recipients = " ".join(str(d.recipient.forward_path) for d in entry.deliveries).lower()
-        return (
-            (not wanted or message.id in wanted)
-            and sender.lower() in senders
-            and recipient.lower() in recipients
-            and (since is None or message.received >= since)
-            and (until is None or message.received < until)
-        )
+        return sender.lower() in senders and recipient.lower() in recipients
 
-    return [entry for entry in _do(held.entries) if matches(entry)]
+    found = [(queue, entry) for queue in queues for entry in queue.select(selection, held=True) if matches(entry)]
+    return sorted(found, key=lambda pair: pair[1].message.id)
 
 
 def _data(entry: Entry) -> dict[str, Any]:

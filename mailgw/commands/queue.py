@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
 from heapq import merge
 from itertools import islice
 from typing import Any
@@ -12,13 +11,13 @@ from typing import Any
 import click
 from rich.table import Table
 
-from mailgw.commands.configuration import config_option, read_settings
+from mailgw.commands.configuration import config_option
 from mailgw.commands.output import console, moment, printable
+from mailgw.commands.queues import open_queues
 from mailgw.commands.surgery import delete, flush, hold, release, reroute
-from mailgw.operation.workers import queue_directories, queue_directory
 from mailgw.queue.item import Delivery, QueuedMessage
 from mailgw.queue.listing import Listing
-from mailgw.queue.store import Entry, QueueUnusable
+from mailgw.queue.store import Entry
 
 # How many entries are read at a time.
 _PAGE = 200
@@ -39,17 +38,14 @@ for command in (delete, flush, hold, release, reroute):
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def list_queue(limit: int, as_json: bool) -> None:
     """List the messages that wait, the oldest first."""
-    with _listings() as listings:
-        try:
-            entries = list(_oldest(listings, limit))
-            if as_json:
-                for entry in entries:
-                    click.echo(json.dumps(_summary(entry)))
-                return
-            rows = [_row(entry) for entry in entries]
-            sizes = [listing.size() for listing in listings]
-        except QueueUnusable as error:
-            raise click.ClickException(str(error)) from None
+    with open_queues(Listing) as listings:
+        entries = list(_oldest(listings, limit))
+        if as_json:
+            for entry in entries:
+                click.echo(json.dumps(_summary(entry)))
+            return
+        rows = [_row(entry) for entry in entries]
+        sizes = [listing.size() for listing in listings]
     if rows:
         table = Table("message", "received (UTC)", "octets", "from", "to", "next try (UTC)", "last answer")
         for row in rows:
@@ -66,31 +62,15 @@ def list_queue(limit: int, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def show(message_id: str, as_json: bool) -> None:
     """Show a message of the queue: its envelope, its verdict, and what became of each recipient."""
-    with _listings() as listings:
-        try:
-            found = (listing.entry(message_id.upper()) for listing in listings)
-            entry = next((entry for entry in found if entry is not None), None)
-        except QueueUnusable as error:
-            raise click.ClickException(str(error)) from None
+    with open_queues(Listing) as listings:
+        found = (listing.entry(message_id.upper()) for listing in listings)
+        entry = next((entry for entry in found if entry is not None), None)
     if entry is None:
         raise click.ClickException(f"{message_id} is not in the queue: it is delivered, given up, or was never here")
     if as_json:
         click.echo(json.dumps(_details(entry), indent=2))
     else:
         _print_entry(entry)
-
-
-@contextmanager
-def _listings() -> Iterator[list[Listing]]:
-    """The queues of all workers, and those that former workers have left."""
-    state_directory = read_settings().state_directory
-    directories = queue_directories(state_directory) or [queue_directory(state_directory, 0)]
-    with ExitStack() as stack:
-        try:
-            listings = [stack.enter_context(Listing(directory)) for directory in directories]
-        except QueueUnusable as error:
-            raise click.ClickException(str(error)) from None
-        yield listings
 
 
 def _oldest(listings: Sequence[Listing], limit: int) -> Iterator[Entry]:

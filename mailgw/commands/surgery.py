@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
 
 from mailgw.commands.configuration import config_option, read_settings
 from mailgw.commands.output import printable
+from mailgw.commands.queues import open_queues
 from mailgw.commands.times import Moment
-from mailgw.operation.workers import queue_directories, queue_directory
 from mailgw.queue import surgery
-from mailgw.queue.store import Entry, QueueUnusable
+from mailgw.queue.store import Entry
 from mailgw.queue.surgery import Selection, Surgery
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -104,7 +103,7 @@ def _operate(
     ask: bool = False,
 ) -> None:
     selection = _selection(**chosen)
-    with _queues() as queues:
+    with open_queues(Surgery) as queues:
         found = [(queue, list(queue.select(selection, held=held))) for queue in queues]
         entries = [entry for _, entries in found for entry in entries]
         count = sum(len(entry.deliveries) for entry in entries)
@@ -115,10 +114,10 @@ def _operate(
             return
         if ask and count:
             click.confirm(f"{count} deliveries of {len(entries)} messages will be {done}. Go on?", abort=True)
-        changed = sum(queue.change(entries, change) for queue, entries in found if entries)
+        changed = sum(len(queue.change(entries, change)) for queue, entries in found)
     click.echo(f"{changed} deliveries of {len(entries)} messages are {done}")
     if changed < count:
-        click.echo(f"{count - changed} were delivered or changed meanwhile")
+        click.echo(f"{count - changed} were delivered, changed, or at their end meanwhile")
 
 
 def _selection(
@@ -149,15 +148,3 @@ def _show(entries: Sequence[Entry]) -> None:
             click.echo(printable(f"{text}: {delivery.last}" if delivery.last else text))
     if len(entries) > _SHOWN:
         click.echo(f"and {len(entries) - _SHOWN} messages more")
-
-
-@contextmanager
-def _queues() -> Iterator[list[Surgery]]:
-    """The queues of all workers, and those that former workers have left."""
-    state_directory = read_settings().state_directory
-    directories = queue_directories(state_directory) or [queue_directory(state_directory, 0)]
-    with ExitStack() as stack:
-        try:
-            yield [stack.enter_context(Surgery(directory)) for directory in directories]
-        except QueueUnusable as error:
-            raise click.ClickException(str(error)) from None

@@ -29,7 +29,7 @@ from mailgw.operation.threads import Pool
 from mailgw.operation.workers import Place
 from mailgw.queue import quarantine
 from mailgw.queue.agent import DeliveryAgent, FateObserver
-from mailgw.queue.held import NudgeWatch
+from mailgw.queue.nudge import NudgeWatch
 from mailgw.queue.scheduler import Scheduler
 from mailgw.queue.sqlite import SqliteStore
 from mailgw.routing.interface import RecipientVerifier

@@ -18,7 +18,7 @@ from twisted.logger import Logger
 from mailgw.mail.reply import TemporaryFailure
 from mailgw.queue.codec import DeliveryRow, MessageRow
 from mailgw.queue.disk import storage_failure
-from mailgw.queue.item import DeliveryId, Destination
+from mailgw.queue.item import DeliveryId
 from mailgw.queue.schema import erase
 
 # Changes in one transaction at most: bounds the time that the first of them waits, and what a retry repeats.
@@ -252,9 +252,9 @@ def _insert(connection: sqlite3.Connection, table: str, columns: int, rows: Sequ
         )
 
 
-def update(connection: sqlite3.Connection, rows: Sequence[DeliveryRow], before: Destination) -> int:
-    """Write deliveries anew that go to `before` until now; give how many there were."""
-    return sum(connection.execute(f"{_UPDATE} AND destination = ?9", (*row, str(before))).rowcount for row in rows)
+def update(connection: sqlite3.Connection, row: DeliveryRow) -> None:
+    """Write a delivery anew."""
+    connection.execute(_UPDATE, row)
 
 
 def delete(connection: sqlite3.Connection, gone: Sequence[DeliveryId]) -> list[str]:

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from attrs import evolve
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from mailgw.queue.held import HeldMail
 from mailgw.queue.item import Destination, Discarded
 from mailgw.queue.quarantine import QuarantineAgent, hold, is_held, release
-from mailgw.queue.schema import open_database
-from mailgw.queue.store import QueueUnusable
 from tests.queue.items import entry
 
 DESTINATIONS = (
@@ -42,16 +37,3 @@ class QuarantineTests(SynchronousTestCase):
         deliveries = [hold(delivery, 1.0) for delivery in entry().deliveries]
         outcomes = self.successResultOf(Deferred.fromCoroutine(QuarantineAgent().deliver(message, deliveries)))
         self.assertEqual([type(outcome) for outcome in outcomes], [Discarded])
-
-
-class DamagedQueueTests(SynchronousTestCase):
-    def test_what_cannot_be_read_is_said_in_words(self) -> None:
-        """`mailgw quarantine` ended with a traceback."""
-        directory = Path(self.mktemp())
-        directory.mkdir()
-        open_database(directory).close()
-        with HeldMail(directory) as held:
-            held._connection.execute("DROP TABLE deliveries")
-            for read in (held.entries, lambda: held.entry("01AAAAAAAA000001")):
-                error = self.assertRaises(QueueUnusable, read)
-                self.assertIn(f"the queue in {directory} cannot be read", str(error))

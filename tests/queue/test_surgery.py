@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -13,10 +14,13 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from mailgw.config.schema import Queue
+from mailgw.queue import quarantine
 from mailgw.queue.item import Delayed, Delivered, Destination
 from mailgw.queue.scheduler import Scheduler
+from mailgw.queue.schema import open_database
 from mailgw.queue.sqlite import SqliteStore
-from mailgw.queue.surgery import Change, Selection, Surgery, flush, hold, remove, reroute
+from mailgw.queue.store import Entry, QueueUnusable
+from mailgw.queue.surgery import Change, Selection, Surgery, discard, flush, hold, release, remove, reroute
 from tests.queue.fakes import FakeAgent, FakeReporter
 from tests.queue.items import entry
 
@@ -31,6 +35,49 @@ class SelectionTests(SynchronousTestCase):
         self.assertEqual(Selection(reason="*[PBL]*").of(put.message, (delivery,)), ())
         (blocked,) = (evolve(d, last="450 4.7.1 [PBL] blocked") for d in put.deliveries)
         self.assertEqual(Selection(reason="*[pbl]*").of(put.message, (blocked,)), (blocked,))
+
+
+class DamagedQueueTests(SynchronousTestCase):
+    def test_what_cannot_be_read_is_said_in_words(self) -> None:
+        """`mailgw quarantine` ended with a traceback."""
+        directory = Path(self.mktemp())
+        directory.mkdir()
+        open_database(directory).close()
+        with closing(Surgery(directory)) as surgery:
+            surgery._connection.execute("DROP TABLE deliveries")
+            for selection in (Selection(), Selection(ids=frozenset({"01AAAAAAAA000001"}))):
+                error = self.assertRaises(QueueUnusable, list, surgery.select(selection, held=True))
+                self.assertIn(f"the queue in {directory} cannot be read", str(error))
+
+
+class HeldTests(TestCase):
+    """What is in quarantine, in the queue's files."""
+
+    async def test_what_is_about_to_be_thrown_away_is_left_to_the_gateway(self) -> None:
+        directory = Path(self.mktemp())
+        store = SqliteStore(directory, reactor, inline_size=1000, minimum_free=0, clock=reactor)
+        await store.open()
+        for number, due in ((1, 1000.0 + 59), (2, 1000.0 + 61)):
+            put = entry(f"01ABCDEFGH{number:06}")
+            await store.put(Entry(put.message, tuple(quarantine.hold(d, due) for d in put.deliveries)))
+        await store.close()
+        with closing(Surgery(directory)) as surgery:
+            held = list(surgery.select(Selection(), held=True))
+            self.assertEqual(len(held), 2)
+            released = surgery.change(held, release(1000.0, 60.0))
+            self.assertEqual([d.message_id for d in released], ["01ABCDEFGH000002"])
+            self.assertEqual(surgery.change(held, discard(1000.0)), [])  # it is no longer as it was selected
+            self.assertEqual([e.message.id for e in surgery.select(Selection())], ["01ABCDEFGH000002"])
+
+    async def test_more_than_is_written_at_once(self) -> None:
+        directory = Path(self.mktemp())
+        store = SqliteStore(directory, reactor, inline_size=1000, minimum_free=0, clock=reactor)
+        await store.open()
+        await store.put(*(entry(f"01ABCDEFGH{number:06}") for number in range(1201)))
+        await store.close()
+        with closing(Surgery(directory)) as surgery:
+            self.assertEqual(len(surgery.change(surgery.select(Selection()), remove)), 1201)
+            self.assertEqual(list(surgery.select(Selection())), [])
 
 
 class BesideTests(TestCase):
@@ -56,8 +103,8 @@ class BesideTests(TestCase):
             self.scheduler.offer(put)
 
     def operate(self, change: Change, **selection: Any) -> int:
-        with Surgery(self.directory) as surgery:
-            return surgery.change(list(surgery.select(Selection(**selection))), change)
+        with closing(Surgery(self.directory)) as surgery:
+            return len(surgery.change(list(surgery.select(Selection(**selection))), change))
 
     async def until(self, condition: Any) -> None:
         for _ in range(500):
@@ -157,12 +204,12 @@ class BesideTests(TestCase):
     async def test_what_is_gone_is_not_brought_back(self) -> None:
         await self.start()
         await self.put(1)  # delivered at once
-        with Surgery(self.directory) as surgery:
+        with closing(Surgery(self.directory)) as surgery:
             stale = [entry("01ABCDEFGH000001", (Destination("relay", "mx:example.org"),))]
             for _ in range(100):
                 if not await self.store.entries(10):
                     break
                 await deferLater(clock, 0.01)
-            self.assertEqual(surgery.change(stale, flush(0.0)), 0)
+            self.assertEqual(surgery.change(stale, flush(0.0)), [])
         self.assertEqual(await self.destinations(), [])
         await self.stop()
