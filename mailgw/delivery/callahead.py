@@ -164,7 +164,7 @@ class CallAhead:
             for address in addresses[:tries]:
                 tries -= 1
                 try:
-                    connection = await self._sessions.connect(Peer(host, address), port, hops.access)
+                    connection = await self._sessions.connect(Peer(host, address), port, hops)
                     return await self._ask(connection, hops, mailbox)
                 except (Unreachable, SessionLost) as error:
                     trouble = error

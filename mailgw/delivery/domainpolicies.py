@@ -15,7 +15,7 @@ class DomainPolicies:
     """Finds the policy of a domain: its own, else that of the closest `*.DOMAIN` above it."""
 
     def __init__(self, policies: Mapping[str, schema.TlsPolicy]) -> None:
-        self._access = {_key(name): Access(policy.tls) for name, policy in policies.items()}
+        self._access = {_key(name): Access(policy.tls, basis="policy") for name, policy in policies.items()}
 
     def access(self, domain: str) -> Access:
         """Give how to speak with the MX hosts of a domain, in any spelling; an address literal has no policy."""

@@ -14,6 +14,15 @@ from mailgw.queue.item import Delayed
 from mailgw.smtp.client import Capabilities, auth_plain, command
 
 TlsPolicy = Literal["none", "opportunistic", "required", "verified", "implicit"]
+Basis = Literal["", "dane", "mta-sts", "policy", "route", "requiretls"]
+_DEMANDS: dict[Basis, str] = {
+    "": "our configuration demands",
+    "dane": "the host's TLSA records demand (DANE)",
+    "mta-sts": "the domain's MTA-STS policy demands",
+    "policy": "[tls_policies] demands",
+    "route": "the route demands",
+    "requiretls": "the message demands (REQUIRETLS)",
+}
 
 
 @frozen
@@ -24,9 +33,20 @@ class Access:
     username: str = ""
     password: str = ""
     lmtp: bool = False
+    basis: Basis = ""
+    """Who says so: TLSA records, the recipient domain's MTA-STS policy, [tls_policies], a route, the message's
+    REQUIRETLS; empty for what is usual."""
+    dane: bool = True
+    """Whether TLSA records of the host may say more; [tls_policies] can forbid it for a domain."""
 
     def __repr__(self) -> str:
-        return f"Access(tls={self.tls!r}, username={self.username!r}, lmtp={self.lmtp!r})"
+        tls = f"tls={self.tls!r}, basis={self.basis!r}, dane={self.dane!r}"
+        return f"Access({tls}, username={self.username!r}, lmtp={self.lmtp!r})"
+
+    @property
+    def demand(self) -> str:
+        """Who wants the TLS, for the end of a sentence: 'which ...'."""
+        return f"which {_DEMANDS[self.basis]}"
 
 
 async def open_session(connection: SmtpConnection, access: Access, hostname: str, tls: ClientTls) -> None:
@@ -69,12 +89,12 @@ async def _hello(connection: SmtpConnection, access: Access, hostname: str) -> N
 async def _start_tls(connection: SmtpConnection, access: Access, hostname: str, tls: ClientTls) -> None:
     if not connection.capabilities.starttls:
         if access.tls != "opportunistic":
-            raise _no_tls(connection, "it does not offer STARTTLS")
+            raise _no_tls(connection, access, "it does not offer STARTTLS")
         return
     reply = await connection.start_tls_by_command()
     if reply.code != 220:
         if access.tls != "opportunistic":
-            raise _no_tls(connection, "it refused STARTTLS", reply)
+            raise _no_tls(connection, access, "it refused STARTTLS", reply)
         return  # RFC 3207 4.1 lets the client go on
     await _handshake(connection, access, tls)
     await _hello(connection, access, hostname)
@@ -86,7 +106,8 @@ async def _handshake(connection: SmtpConnection, access: Access, tls: ClientTls)
     try:
         version = await connection.start_tls(tls.verified(name) if verified else tls.unverified(name))
     except SessionLost as error:
-        outcome = Delayed("4.7.5", f"no TLS: {error}", str(connection.peer), site_wide=True)
+        demand = "" if access.tls == "opportunistic" else f" (TLS is {access.tls}, {access.demand})"
+        outcome = Delayed("4.7.5", f"no TLS: {error}{demand}", str(connection.peer), site_wide=True)
         raise Unreachable(outcome, handshake=True, insecure=connection.tls_failed) from error
     connection.tls = f"{version}, certificate {'verified' if verified else 'not verified'}"
 
@@ -101,8 +122,8 @@ async def _authenticate(connection: SmtpConnection, access: Access) -> None:
         raise Unreachable(_lacks(connection, "it did not take our user name and password", reply))
 
 
-def _no_tls(connection: SmtpConnection, reason: str, reply: Reply | None = None) -> Unreachable:
-    return Unreachable(_lacks(connection, f"{reason}, which is wanted here", reply), insecure=True)
+def _no_tls(connection: SmtpConnection, access: Access, reason: str, reply: Reply | None = None) -> Unreachable:
+    return Unreachable(_lacks(connection, f"{reason}, {access.demand}", reply), insecure=True)
 
 
 def _lacks(connection: SmtpConnection, reason: str, reply: Reply | None = None) -> Delayed:

@@ -81,7 +81,7 @@ class RelayAgent:
                     continue
                 tries -= 1
                 try:
-                    connection = await self.sessions.connect(Peer(host, address), port, hops.access)
+                    connection = await self.sessions.connect(Peer(host, address), port, hops)
                 except Unreachable as error:
                     attempt.note_all(tlspolicy.unreachable(attempt.message, error))
                     continue

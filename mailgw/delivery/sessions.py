@@ -47,6 +47,8 @@ class NextHops:
 
     key: tuple[str, Access]
     hosts: tuple[tuple[str, int], ...]
+    domain: str = ""
+    """The recipient domain whose MX hosts they are (what TLS policies and reports are about); empty for a route."""
 
     @property
     def access(self) -> Access:
@@ -93,9 +95,8 @@ class Sessions:
         kind, _, name = target.partition(":")
         if kind == "mx":
             names = await self.exchangers.hosts(name)
-            return NextHops(
-                (site_of(names), self._policies.access(name)), tuple((host, self.settings.port) for host in names)
-            )
+            hosts = tuple((host, self.settings.port) for host in names)
+            return NextHops((site_of(names), self._policies.access(name)), hosts, name)
         route = self._routes.get(name)
         if kind != "route" or route is None:
             reason = f"there is no [routes.{name}] in the configuration, which mail in the queue wants"
@@ -108,7 +109,7 @@ class Sessions:
         password = await self._password(route) if route.username else ""
         lmtp = route.protocol == "lmtp"
         hosts = tuple(parse_host(host, LMTP_PORT if lmtp else PORT) for host in route.hosts)
-        hops = NextHops((target, Access(route.tls, route.username, password, lmtp)), hosts)
+        hops = NextHops((target, Access(route.tls, route.username, password, lmtp, "route")), hosts)
         self._by_route[name] = (route, hops)
         return hops
 
@@ -119,8 +120,11 @@ class Sessions:
             reason = f"the password file of the route cannot be read: {error}"
             raise Unreachable(Delayed("4.3.5", reason, site_wide=True)) from error
 
-    async def connect(self, peer: Peer, port: int, access: Access) -> SmtpConnection:
-        """Open a session; in clear text when TLS was optional and is broken there. Raises Unreachable."""
+    async def connect(self, peer: Peer, port: int, hops: NextHops) -> SmtpConnection:
+        """Open a session with a host of `hops`; in clear text when TLS was optional and is broken there.
+        Raises Unreachable.
+        """
+        access = hops.access
         opportunistic = access.tls == "opportunistic"
         server = (peer.address, port)  # behind another port of the address TLS may be sound
         if opportunistic and self._clear_text.get(server, 0.0) > self._reactor.seconds():
@@ -152,7 +156,11 @@ class Sessions:
         self.pool.add(connection)
         await open_session(connection, access, self._hostname, self._tls)
         self.log.info(
-            "session with {peer}: {tls}", event="relay_session", peer=str(peer), tls=connection.tls or "clear text"
+            "session with {peer}: {tls}",
+            event="relay_session",
+            peer=str(peer),
+            tls=connection.tls or "clear text",
+            policy=access.basis,
         )
         return connection
 

@@ -20,9 +20,9 @@ def access_for(message: QueuedMessage, access: Access) -> Access:
     clear text, nor clear text where a port speaks TLS only. REQUIRETLS overrules it.
     """
     if message.envelope.requiretls:
-        return access if access.tls in ("verified", "implicit") else evolve(access, tls="verified")
-    if access.tls in ("required", "verified") and not access.username and is_tls_optional(message.message):
-        return evolve(access, tls="opportunistic")
+        return access if access.tls in ("verified", "implicit") else evolve(access, tls="verified", basis="requiretls")
+    if access.tls not in ("none", "implicit") and not access.username and is_tls_optional(message.message):
+        return evolve(access, tls="opportunistic", basis="", dane=False)
     return access
 
 

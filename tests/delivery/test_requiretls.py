@@ -28,6 +28,7 @@ class AccessTests(SynchronousTestCase):
     def test_tls_not_required(self) -> None:
         for policy in ("required", "verified", "opportunistic"):
             self.assertEqual(access_for(queued(OPTIONAL), Access(policy)).tls, "opportunistic")  # type: ignore[arg-type]
+        self.assertFalse(access_for(queued(OPTIONAL), Access()).dane)
         for access in (Access("none"), Access("implicit"), Access("verified", "user", "password")):
             self.assertIs(access_for(queued(OPTIONAL), access), access)
 
