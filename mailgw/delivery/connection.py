@@ -53,6 +53,10 @@ class SmtpConnection(Protocol):
         """Version and whether the certificate was verified, once TLS is up."""
         self.tls_failed = False
         """Whether it was lost because TLS could not be agreed on, or the certificate is not good."""
+        self.announced = ""
+        """The name in its greeting."""
+        self.local_address = ""
+        """Our end of it."""
         self.transactions = 0
         self.needs_reset = False
         self.lost = ""
@@ -267,6 +271,7 @@ class SmtpConnection(Protocol):
     def connectionMade(self) -> None:
         # Whole groups of commands and whole contents are written at once: waiting for more only delays them.
         self.transport.setTcpNoDelay(True)
+        self.local_address = getattr(self.transport.getHost(), "host", "")
 
     def dataReceived(self, data: bytes) -> None:
         if self.lost:

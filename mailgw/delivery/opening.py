@@ -55,6 +55,7 @@ async def open_session(connection: SmtpConnection, access: Access, hostname: str
         if access.tls == "implicit":
             await _handshake(connection, access, tls)
         greeting = await connection.greeting()
+        connection.announced = greeting.lines[0].partition(" ")[0]
         if greeting.code != 220:
             raise Unreachable(greeting_refused(greeting, str(connection.peer)))
         await _hello(connection, access, hostname)

@@ -66,6 +66,8 @@ class RelayAgent:
     async def _try_hosts(self, hops: NextHops, attempt: Attempt, sessions: int, but: str = "") -> None:
         """Go from address to address until nobody is pending, or enough was tried; not to the address `but`."""
         tries = self.sessions.settings.max_addresses
+        # Such a message is held to no policy. Ours are reports on TLS, whose own sessions are in none (RFC 8460 3).
+        observed = not tlspolicy.is_tls_optional(attempt.message.message)
         for host, port in hops.hosts:
             if not attempt.pending:
                 return
@@ -81,7 +83,7 @@ class RelayAgent:
                     continue
                 tries -= 1
                 try:
-                    connection = await self.sessions.connect(Peer(host, address), port, hops)
+                    connection = await self.sessions.connect(Peer(host, address), port, hops, observed=observed)
                 except Unreachable as error:
                     attempt.note_all(tlspolicy.unreachable(attempt.message, error))
                     continue

@@ -22,6 +22,7 @@ from mailgw.delivery.domainpolicies import DomainPolicies
 from mailgw.delivery.mx import MailExchangers
 from mailgw.delivery.opening import Access, open_session
 from mailgw.delivery.pool import ConnectionPool
+from mailgw.delivery.tlsresults import TlsObserver, tls_result
 from mailgw.dns.interface import Resolver
 from mailgw.operation.outbox import Outbox
 from mailgw.operation.threads import Threads
@@ -75,8 +76,10 @@ class Sessions:
         random: random.Random,
         tls: ClientTls | None = None,
         policies: Mapping[str, schema.TlsPolicy] = {},
+        observer: TlsObserver | None = None,
     ) -> None:
-        """`policies` are by recipient domain, or by "*.DOMAIN" for all below one."""
+        """`policies` are by recipient domain, or by "*.DOMAIN" for all below one. `observer` is told what comes of TLS
+        with MX hosts."""
         self.settings = settings
         self.exchangers = MailExchangers(resolver, hostname, random)
         self.pool = ConnectionPool(settings)
@@ -89,6 +92,7 @@ class Sessions:
         self._by_route: dict[str, tuple[schema.Route, NextHops]] = {}
         self._policies = DomainPolicies(policies)
         self._clear_text: dict[tuple[str, int], float] = {}
+        self._observer = observer
 
     async def next_hops(self, target: str) -> NextHops:
         """Find out where `mx:DOMAIN` or `route:NAME` leads. Raises Unreachable."""
@@ -120,17 +124,18 @@ class Sessions:
             reason = f"the password file of the route cannot be read: {error}"
             raise Unreachable(Delayed("4.3.5", reason, site_wide=True)) from error
 
-    async def connect(self, peer: Peer, port: int, hops: NextHops) -> SmtpConnection:
+    async def connect(self, peer: Peer, port: int, hops: NextHops, *, observed: bool = True) -> SmtpConnection:
         """Open a session with a host of `hops`; in clear text when TLS was optional and is broken there.
-        Raises Unreachable.
+        Raises Unreachable. When it is not `observed`, what comes of TLS is told nobody.
         """
+        domain = hops.domain if observed else ""
         access = hops.access
         opportunistic = access.tls == "opportunistic"
         server = (peer.address, port)  # behind another port of the address TLS may be sound
         if opportunistic and self._clear_text.get(server, 0.0) > self._reactor.seconds():
             return await self._open(peer, port, evolve(access, tls="none"))
         try:
-            return await self._open(peer, port, access)
+            return await self._open(peer, port, access, domain)
         except Unreachable as error:
             if access.username:
                 self._by_route.clear()  # perhaps the password is wrong: the next attempt reads its file anew
@@ -143,7 +148,7 @@ class Sessions:
         self._clear_text[server] = self._reactor.seconds() + CLEAR_TEXT_TIME
         return await self._open(peer, port, evolve(access, tls="none"))
 
-    async def _open(self, peer: Peer, port: int, access: Access) -> SmtpConnection:
+    async def _open(self, peer: Peer, port: int, access: Access, domain: str = "") -> SmtpConnection:
         connection = SmtpConnection(self._reactor, self._outbox, self.settings, peer)
         endpoint = TCP6ClientEndpoint if ":" in peer.address else TCP4ClientEndpoint
         try:
@@ -154,7 +159,12 @@ class Sessions:
             reason = f"no connection to {peer} port {port}: {error}"
             raise Unreachable(Delayed(NO_CONNECTION, reason, str(peer), site_wide=True)) from error
         self.pool.add(connection)
-        await open_session(connection, access, self._hostname, self._tls)
+        try:
+            await open_session(connection, access, self._hostname, self._tls)
+        except Unreachable as error:
+            self._observe(domain, connection, access, error)
+            raise
+        self._observe(domain, connection, access)
         self.log.info(
             "session with {peer}: {tls}",
             event="relay_session",
@@ -163,6 +173,14 @@ class Sessions:
             policy=access.basis,
         )
         return connection
+
+    def _observe(
+        self, domain: str, connection: SmtpConnection, access: Access, error: Unreachable | None = None
+    ) -> None:
+        if self._observer is not None and domain:
+            result = tls_result(domain, connection, access, error)
+            if result is not None:
+                self._observer(result)
 
 
 def site_of(hosts: Sequence[str]) -> str:

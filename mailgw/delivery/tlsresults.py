@@ -1,0 +1,51 @@
+"""What is told of TLS with MX hosts, for reports to their domains (RFC 8460)."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from mailgw.delivery.classify import Unreachable
+from mailgw.delivery.connection import SmtpConnection
+from mailgw.delivery.opening import Access
+from mailgw.mail.address import ascii_domain
+from mailgw.mail.tlsresult import FailureType, TlsResult
+
+
+class TlsObserver(Protocol):
+    def __call__(self, result: TlsResult) -> None:
+        """Take note of it. Never fails, and takes no time to speak of: a session is being opened."""
+        ...
+
+
+def tls_result(
+    domain: str, connection: SmtpConnection, access: Access, error: Unreachable | None = None
+) -> TlsResult | None:
+    """Say what a session that was opened, or broke with `error`, says about TLS; None when it says nothing.
+
+    What never came to TLS says nothing: no connection, a greeting or EHLO that was refused, time that ran out (RFC 8460
+    4.3.4 wants no report of what is transient).
+    """
+    if access.tls == "none" or domain.startswith("["):
+        return None
+    domain = ascii_domain(domain)  # RFC 8460 4.4 wants A-labels
+    if connection.tls:
+        return TlsResult(domain)
+    failure: FailureType = "starttls-not-supported"
+    reason = ""
+    if error is not None:
+        if not (error.handshake or error.insecure):
+            return None
+        if error.handshake:
+            failure, reason = "validation-failure", error.outcome.reason
+        elif error.outcome.reply is not None:
+            reason = str(error.outcome.reply)
+    peer = connection.peer
+    return TlsResult(
+        domain,
+        failure=failure,
+        sending_ip=connection.local_address,
+        mx_host=peer.name,
+        receiving_ip=peer.address,
+        helo=connection.announced,
+        reason=reason,
+    )
