@@ -7,6 +7,7 @@ import re
 from attrs import frozen
 
 from mailgw.mail.reply import Reply
+from mailgw.mail.tlsresult import FailureType
 from mailgw.queue.item import Delayed, Delivered, Failed, Outcome
 
 _REFUSED = {
@@ -23,12 +24,20 @@ class Unreachable(Exception):
 
     `outcome` says why, for all recipients. `handshake` is True when it broke in the TLS handshake: without a policy
     that wants TLS, clear text may work. `insecure` is True when the host has not the TLS that was wanted: none, or
-    none that works, or no certificate that proves its name.
+    none that works, or no certificate that proves its name. `failure` is what was wrong with its TLS.
     """
 
-    def __init__(self, outcome: Delayed | Failed, *, handshake: bool = False, insecure: bool = False) -> None:
+    def __init__(
+        self,
+        outcome: Delayed | Failed,
+        *,
+        failure: FailureType | None = None,
+        handshake: bool = False,
+        insecure: bool = False,
+    ) -> None:
         super().__init__(outcome.reason)
         self.outcome = outcome
+        self.failure = failure
         self.handshake = handshake
         self.insecure = insecure
 

@@ -4,29 +4,86 @@ from __future__ import annotations
 
 import ipaddress
 
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
+from service_identity import VerificationError
+from service_identity.hazmat import DNS_ID, IPAddress_ID, verify_service_identity
+from service_identity.pyopenssl import extract_patterns
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
-from twisted.internet.ssl import Certificate, CertificateOptions, TLSVersion, optionsForClientTLS
+from twisted.internet.ssl import Certificate, CertificateOptions, TLSVersion, platformTrust
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
-# Making verified options reads the platform's certificates, which takes milliseconds: they are kept by name.
-MAX_VERIFIED = 100
+from mailgw.mail.tlsresult import FailureType
+
+# X509_verify_cert(3): what most certificates fail for, in words that end "it has a certificate that ...".
+_WORDS: dict[int, tuple[FailureType, str]] = {
+    9: ("certificate-expired", "is not valid yet"),
+    10: ("certificate-expired", "has expired"),
+    18: ("certificate-not-trusted", "is signed by itself only"),
+    19: ("certificate-not-trusted", "is signed by nobody whom we trust"),
+    20: ("certificate-not-trusted", "is signed by nobody whom we trust"),
+    21: ("certificate-not-trusted", "is signed by nobody whom we trust"),
+}
 
 
 @implementer(IOpenSSLClientConnectionCreator)
 class UnverifiedTls:
-    """Opportunistic security (RFC 7435): any certificate will do, since the other choice is clear text."""
+    """Opportunistic security (RFC 7435): any certificate will do, since the other choice is clear text.
+
+    One for each handshake: `failure` and `reason` say what was wrong with the peer's certificate, once it failed.
+    """
+
+    proof = "certificate not verified"
 
     def __init__(self, options: CertificateOptions, name: str) -> None:
+        self.failure: FailureType | None = None
+        self.reason = ""
+        self.name = name
         self._options = options
-        self._name = name
 
     def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         connection = self._options.clientConnectionForTLS(tlsProtocol)
-        if not _is_address(self._name):  # RFC 6066 3: server_name holds no address
-            connection.set_tlsext_host_name(self._name.encode("ascii"))
+        if not _is_address(self.name):  # RFC 6066 3: server_name holds no address
+            connection.set_tlsext_host_name(self.name.encode("ascii"))
         return connection
+
+    def confirm(self, connection: SSL.Connection) -> bool:
+        """Look at the peer once the handshake is done, before anything is said: is it who it is to be?"""
+        return True
+
+
+class VerifiedTls(UnverifiedTls):
+    """The peer proves to be `name` (a host name or an address; RFC 9525) by a certificate that we trust.
+
+    Twisted's optionsForClientTLS is not used: it takes a certificate without any name for everybody's, and does not
+    tell what was wrong with one (RFC 8460 4.3.1 wants to know).
+    """
+
+    proof = "certificate verified"
+
+    def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
+        connection = super().clientConnectionForTLS(tlsProtocol)
+        connection.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, self._verify)
+        return connection
+
+    def _verify(self, connection: SSL.Connection, certificate: crypto.X509, number: int, depth: int, ok: int) -> bool:
+        """Called by OpenSSL for each certificate, from the root to the leaf."""
+        if not ok:
+            self.failure, self.reason = _WORDS.get(number, ("validation-failure", f"is not valid (OpenSSL {number})"))
+            return False
+        return depth != 0 or self._is_named(certificate)
+
+    def _is_named(self, certificate: crypto.X509) -> bool:
+        try:
+            wanted = IPAddress_ID(self.name) if _is_address(self.name) else DNS_ID(self.name)
+            verify_service_identity(extract_patterns(certificate), [wanted], [])
+        except VerificationError:
+            self.failure, self.reason = "certificate-host-mismatch", "is for another name"
+            return False
+        except Exception as error:  # CertificateError; and what is raised in a callback would be lost in it
+            self.failure, self.reason = "certificate-host-mismatch", f"names nobody that can be read ({error})"
+            return False
+        return True
 
 
 class ClientTls:
@@ -35,27 +92,20 @@ class ClientTls:
     def __init__(self, trust_root: Certificate | None = None) -> None:
         self._trust_root = trust_root
         self._any: CertificateOptions | None = None
-        self._verified: dict[str, IOpenSSLClientConnectionCreator] = {}
+        self._trusting: CertificateOptions | None = None
 
-    def unverified(self, name: str) -> IOpenSSLClientConnectionCreator:
+    def unverified(self, name: str) -> UnverifiedTls:
         """TLS with whoever is there; `name` goes into SNI."""
         if self._any is None:
             self._any = CertificateOptions(raiseMinimumTo=TLSVersion.TLSv1_2)
         return UnverifiedTls(self._any, name)
 
-    def verified(self, name: str) -> IOpenSSLClientConnectionCreator:
-        """TLS with a host that proves to be `name` (a host name or an address; RFC 9525)."""
-        options = self._verified.get(name)
-        if options is None:
-            if len(self._verified) >= MAX_VERIFIED:
-                self._verified.clear()
-            options = optionsForClientTLS(
-                name,
-                trustRoot=self._trust_root,
-                extraCertificateOptions={"raiseMinimumTo": TLSVersion.TLSv1_2},
-            )
-            self._verified[name] = options
-        return options
+    def verified(self, name: str) -> VerifiedTls:
+        """TLS with a host that proves to be `name`."""
+        if self._trusting is None:  # reading the platform's certificates takes milliseconds: once is enough
+            trust = self._trust_root or platformTrust()
+            self._trusting = CertificateOptions(trustRoot=trust, raiseMinimumTo=TLSVersion.TLSv1_2)
+        return VerifiedTls(self._trusting, name)
 
 
 def _is_address(name: str) -> bool:

@@ -6,12 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from OpenSSL import SSL
-from service_identity import VerificationError
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
     IHandshakeListener,
-    IOpenSSLClientConnectionCreator,
     IPushProducer,
     IReactorTime,
 )
@@ -22,8 +20,10 @@ from zope.interface import implementer
 
 from mailgw.config import schema
 from mailgw.delivery.classify import Peer
+from mailgw.delivery.clienttls import UnverifiedTls
 from mailgw.mail.message import FileContent, Message
 from mailgw.mail.reply import Reply
+from mailgw.mail.tlsresult import FailureType
 from mailgw.operation.deadline import Deadline
 from mailgw.operation.outbox import Outbox
 from mailgw.operation.threads import Threads
@@ -50,9 +50,9 @@ class SmtpConnection(Protocol):
         self.peer = peer
         self.capabilities = Capabilities()
         self.tls = ""
-        """Version and whether the certificate was verified, once TLS is up."""
-        self.tls_failed = False
-        """Whether it was lost because TLS could not be agreed on, or the certificate is not good."""
+        """Version and what the certificate proves, once TLS is up."""
+        self.tls_failure: FailureType | None = None
+        """Why it was lost, if TLS could not be agreed on, or the certificate is not good."""
         self.announced = ""
         """The name in its greeting."""
         self.local_address = ""
@@ -70,6 +70,7 @@ class SmtpConnection(Protocol):
         self._reader = ReplyReader()
         self._waiter: Deferred[Reply] | None = None
         self._handshake: Deferred[None] | None = None
+        self._securing: UnverifiedTls | None = None
         self._alone = False
         self._quitting = False
         self._transaction: MailTransaction | None = None
@@ -89,8 +90,8 @@ class SmtpConnection(Protocol):
         self._write(line)
         return await self._reply(f"the reply to {name}", self._settings.command_timeout)
 
-    async def start_tls(self, creator: IOpenSSLClientConnectionCreator) -> str:
-        """Begin TLS now; give its version. Raises SessionLost."""
+    async def start_tls(self, securing: UnverifiedTls) -> None:
+        """Begin TLS now. Raises SessionLost, also where the peer is not who it is to be: see `tls_failure`."""
         if self.lost:
             raise SessionLost(self.lost)
         self._reader = ReplyReader()
@@ -98,10 +99,15 @@ class SmtpConnection(Protocol):
         self._handshake = Deferred(self._given_up)
         self._deadline.set(self._settings.connect_timeout, "the TLS handshake")
         self._outbox.flush()
-        self.transport.startTLS(creator)
+        self._securing = securing
+        self.transport.startTLS(securing)
         await self._handshake
         handle: SSL.Connection = self.transport.getHandle()
-        return handle.get_protocol_version_name()
+        if not securing.confirm(handle):
+            self.tls_failure = securing.failure
+            self.abort(f"{self.peer} has a certificate that {securing.reason}")
+            raise SessionLost(self.lost)
+        self.tls = f"{handle.get_protocol_version_name()}, {securing.proof}"
 
     async def start_tls_by_command(self) -> Reply:
         """STARTTLS. Bytes that come behind its reply before TLS are an attacker's: they end the session."""
@@ -310,9 +316,12 @@ class SmtpConnection(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._deadline.stop()
         self._quitting = False
-        self.tls_failed = isinstance(reason.value, (VerificationError, SSL.Error))
-        if not self.lost:
-            self.lost = f"{self.peer} {_describe(reason)}"
+        if self._securing and self._securing.failure:
+            self.tls_failure = self._securing.failure
+            self.lost = self.lost or f"{self.peer} has a certificate that {self._securing.reason}"
+        elif isinstance(reason.value, SSL.Error):
+            self.tls_failure = "validation-failure"
+        self.lost = self.lost or f"{self.peer} {_describe(reason)}"
         self.resumeProducing()
         waiters = (self._waiter, self._handshake)
         self._waiter = self._handshake = None
@@ -333,8 +342,6 @@ def _describe(reason: Failure) -> str:
     error = reason.value
     if isinstance(error, ConnectionDone):
         return "closed the connection"
-    if isinstance(error, VerificationError):
-        return "has a certificate for another name"
     if isinstance(error, SSL.Error):
         texts = [str(part[-1]) for part in error.args[0]] if error.args and error.args[0] else []
         return f"failed in TLS: {', '.join(texts) or type(error).__name__}"

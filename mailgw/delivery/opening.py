@@ -105,12 +105,14 @@ async def _handshake(connection: SmtpConnection, access: Access, tls: ClientTls)
     verified = access.tls in ("verified", "implicit")
     name = connection.peer.name
     try:
-        version = await connection.start_tls(tls.verified(name) if verified else tls.unverified(name))
+        await connection.start_tls(tls.verified(name) if verified else tls.unverified(name))
     except SessionLost as error:
         demand = "" if access.tls == "opportunistic" else f" (TLS is {access.tls}, {access.demand})"
         outcome = Delayed("4.7.5", f"no TLS: {error}{demand}", str(connection.peer), site_wide=True)
-        raise Unreachable(outcome, handshake=True, insecure=connection.tls_failed) from error
-    connection.tls = f"{version}, certificate {'verified' if verified else 'not verified'}"
+        failure = connection.tls_failure or "validation-failure"
+        raise Unreachable(
+            outcome, failure=failure, handshake=True, insecure=connection.tls_failure is not None
+        ) from error
 
 
 async def _authenticate(connection: SmtpConnection, access: Access) -> None:
@@ -124,7 +126,8 @@ async def _authenticate(connection: SmtpConnection, access: Access) -> None:
 
 
 def _no_tls(connection: SmtpConnection, access: Access, reason: str, reply: Reply | None = None) -> Unreachable:
-    return Unreachable(_lacks(connection, f"{reason}, {access.demand}", reply), insecure=True)
+    outcome = _lacks(connection, f"{reason}, {access.demand}", reply)
+    return Unreachable(outcome, failure="starttls-not-supported", insecure=True)
 
 
 def _lacks(connection: SmtpConnection, reason: str, reply: Reply | None = None) -> Delayed:

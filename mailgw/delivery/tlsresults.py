@@ -33,10 +33,11 @@ def tls_result(
     failure: FailureType = "starttls-not-supported"
     reason = ""
     if error is not None:
-        if not (error.handshake or error.insecure):
+        if error.failure is None:
             return None
-        if error.handshake:
-            failure, reason = "validation-failure", error.outcome.reason
+        failure = error.failure
+        if failure != "starttls-not-supported":
+            reason = error.outcome.reason
         elif error.outcome.reply is not None:
             reason = str(error.outcome.reply)
     peer = connection.peer

@@ -1,0 +1,74 @@
+"""Certificates as tests want them: authorities, chains, dates in the past, names of others."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+
+from attrs import field, frozen
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509.oid import NameOID
+
+NOW = datetime.datetime.now(datetime.UTC)
+DAY = datetime.timedelta(days=1)
+PAST = (NOW - 30 * DAY, NOW - DAY)
+FUTURE = (NOW + DAY, NOW + 30 * DAY)
+_PRESENT = (NOW - DAY, NOW + 30 * DAY)
+
+
+@frozen(eq=False)
+class Identity:
+    """A certificate with its key, and those above it that a server would send."""
+
+    certificate: x509.Certificate
+    key: ec.EllipticCurvePrivateKey
+    above: tuple[x509.Certificate, ...] = field(default=())
+
+    @property
+    def chain(self) -> tuple[x509.Certificate, ...]:
+        return (self.certificate, *self.above)
+
+    @property
+    def der(self) -> bytes:
+        return self.certificate.public_bytes(Encoding.DER)
+
+    @property
+    def spki(self) -> bytes:
+        return self.certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+    @property
+    def pem(self) -> bytes:
+        """The chain and the key, as a server's file has them."""
+        key = self.key.private_bytes(Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        return b"".join(one.public_bytes(Encoding.PEM) for one in self.chain) + key
+
+
+def issue(
+    names: Sequence[str] = (),
+    by: Identity | None = None,
+    *,
+    common_name: str = "",
+    authority: bool = False,
+    valid: tuple[datetime.datetime, datetime.datetime] = _PRESENT,
+) -> Identity:
+    """Make a certificate for DNS names (none: without the extension), signed `by` one above it, or by itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    common_name = common_name or (names[0] if names else "nobody")
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(by.certificate.subject if by else subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(valid[0])
+        .not_valid_after(valid[1])
+        .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
+    )
+    if names:
+        builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), False)
+    certificate = builder.sign(by.key if by else key, hashes.SHA256())
+    return Identity(certificate, key, by.chain if by else ())
