@@ -17,6 +17,7 @@ ALLOWED = {
     "smtp": {"mail"},
     "dns": {"mail", "config"},
     "config": {"mail"},
+    "mta_sts": {"mail", "dns", "operation", "state"},
     "queue": {"mail", "config", "operation"},
     "state": {"mail", "operation"},
     "routing": {"mail", "config", "queue", "operation"},
@@ -31,8 +32,8 @@ ALLOWED = {
     "history": {"mail", "config", "verdict", "queue", "state"},
     "operation": {"mail", "config"},
     "reception": {"mail", "smtp", "senderauth", "verdict", "routing", "queue", "config", "operation"},
-    "delivery": {"mail", "smtp", "senderauth", "queue", "dns", "routing", "config", "operation", "state"},
-    "doctor": {"mail", "dns", "config", "senderauth", "delivery"},
+    "delivery": {"mail", "smtp", "senderauth", "queue", "dns", "mta_sts", "routing", "config", "operation", "state"},
+    "doctor": {"mail", "dns", "mta_sts", "config", "senderauth", "delivery"},
 }
 WITHOUT_TWISTED = ("mail", "smtp", "config")
 # Blocking DNS; and the one global reactor, which only the composition root and the command line may name.

@@ -80,8 +80,8 @@ async def _examine(
     from mailgw.delivery.signing_keys import read_keys
     from mailgw.dns.resolver import DnsResolver
     from mailgw.doctor.examine import examine
-    from mailgw.doctor.fetching import PolicyFetcher
     from mailgw.doctor.site import make_site
+    from mailgw.mta_sts.fetching import PolicyFetcher
     from mailgw.operation.tls import TlsError, read_chain
 
     resolver = DnsResolver(reactor, settings.dns, random.SystemRandom())
@@ -100,7 +100,7 @@ async def _examine(
             datetime.datetime.now(datetime.UTC),
             addresses=addresses,
             servers=", ".join(str(server) for server in resolver.servers),
-            fetch=None if offline else PolicyFetcher(reactor),
+            fetch=None if offline else PolicyFetcher(reactor, resolver),
             on_progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     await resolver.stop()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from mailgw.dns.interface import DnsFailure, Resolver
+from mailgw.dns.questions import addresses_of, texts_of
 from mailgw.doctor.finding import Finding, shown, txt_record
-from mailgw.doctor.questions import addresses_of, texts_of
 from mailgw.doctor.site import Site
 from mailgw.senderauth.dmarc_record import Record, is_record
 from mailgw.senderauth.tree_walk import TreeWalk

@@ -13,6 +13,7 @@ from mailgw.dns.interface import DnsFailure, Resolver
 from mailgw.doctor import certificate, dkim, dmarc, dnssec, mta_sts, mx, names, spf, tls_reports, tlsa
 from mailgw.doctor.finding import Finding
 from mailgw.doctor.site import Site, public_addresses
+from mailgw.mta_sts.fetching import Fetch
 
 log = Logger()
 
@@ -33,7 +34,7 @@ async def examine(
     *,
     addresses: Sequence[str] = (),
     servers: str = "",
-    fetch: mta_sts.Fetch | None = None,
+    fetch: Fetch | None = None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Finding]:
     """Look at everything; give the findings in a fixed order. What DNS does not tell is a finding too.
@@ -61,9 +62,7 @@ async def examine(
     return found
 
 
-def _steps(
-    resolver: Resolver, site: Site, now: datetime.datetime, servers: str, fetch: mta_sts.Fetch | None
-) -> list[Step]:
+def _steps(resolver: Resolver, site: Site, now: datetime.datetime, servers: str, fetch: Fetch | None) -> list[Step]:
     async def certificates() -> list[Finding]:
         return certificate.check(site, now)
 
@@ -83,7 +82,7 @@ def _of_address(resolver: Resolver, site: Site, address: str) -> Step:
     return Step(names.PTR, address, lambda: names.check_address(resolver, site, address))
 
 
-def _of_domain(resolver: Resolver, site: Site, domain: str, fetch: mta_sts.Fetch | None) -> Iterable[Step]:
+def _of_domain(resolver: Resolver, site: Site, domain: str, fetch: Fetch | None) -> Iterable[Step]:
     def step(subject: str, check: Callable[[Resolver, Site, str], Awaitable[list[Finding]]]) -> Step:
         return Step(subject, domain, lambda: check(resolver, site, domain))
 

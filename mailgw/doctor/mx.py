@@ -5,8 +5,8 @@ from __future__ import annotations
 import ipaddress
 
 from mailgw.dns.interface import MxRecord, Resolver
+from mailgw.dns.questions import addresses_of
 from mailgw.doctor.finding import Finding
-from mailgw.doctor.questions import addresses_of
 from mailgw.doctor.site import Site, is_ours
 
 SUBJECT = "MX"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ipaddress
 
 from mailgw.dns.interface import Resolver
+from mailgw.dns.questions import addresses_of, texts_of
 from mailgw.doctor.finding import Finding, txt_record
-from mailgw.doctor.questions import addresses_of, texts_of
 from mailgw.doctor.site import Site
 from mailgw.doctor.spf_terms import spf_records
 from mailgw.senderauth.iprev import iprev

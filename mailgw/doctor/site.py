@@ -12,7 +12,7 @@ from mailgw.config.endpoints import parse_address
 from mailgw.config.schema import Settings
 from mailgw.delivery.signing_keys import StoredKey
 from mailgw.dns.interface import MxRecord, Resolver
-from mailgw.doctor.questions import addresses_of
+from mailgw.dns.questions import addresses_of
 from mailgw.mail.address import ascii_domain
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from mailgw.dns.interface import Resolver
+from mailgw.dns.questions import texts_of
 from mailgw.doctor.finding import Finding, Level, shown, txt_record
-from mailgw.doctor.questions import texts_of
 from mailgw.doctor.site import Site
 from mailgw.doctor.spf_terms import read_terms, spf_records
 from mailgw.senderauth.spf import Spf

@@ -7,7 +7,7 @@ import re
 from attrs import field, frozen
 
 from mailgw.dns.interface import Resolver
-from mailgw.doctor.questions import texts_of
+from mailgw.dns.questions import texts_of
 
 MAX_DEPTH = 10
 # Far beyond the limit of 10: a record that costs more need not be counted out.

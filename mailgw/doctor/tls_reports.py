@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from mailgw.dns.interface import Resolver
+from mailgw.dns.questions import texts_of
 from mailgw.doctor.finding import Finding, shown, txt_record
-from mailgw.doctor.questions import texts_of
 from mailgw.doctor.site import Site
 
 SUBJECT = "TLS-RPT"

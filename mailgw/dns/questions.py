@@ -1,4 +1,4 @@
-"""Questions to DNS that several checks have."""
+"""Questions to DNS that several packages have."""
 
 from __future__ import annotations
 
