@@ -16,6 +16,7 @@ from mailgw.commands.quarantine import quarantine
 from mailgw.commands.queue import queue
 from mailgw.commands.replay import replay
 from mailgw.commands.reports import reports
+from mailgw.commands.route import route
 from mailgw.commands.send import send
 from mailgw.commands.trace import trace
 from mailgw.commands.user import user
@@ -44,6 +45,7 @@ for command in (
     queue,
     replay,
     reports,
+    route,
     send,
     trace,
     user,

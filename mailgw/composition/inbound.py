@@ -107,7 +107,7 @@ def _intake(
 ) -> IntakeSettings:
     settings = etc.settings
     return IntakeSettings(
-        router=ReturningRouter(etc.router, outbound.srs, settings.relay.default),
+        router=ReturningRouter(etc.router, outbound.srs),
         store=outbound.store,
         judge=judge,
         acceptance=Acceptance(

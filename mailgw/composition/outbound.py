@@ -22,7 +22,7 @@ from mailgw.delivery.relay import RelayAgent
 from mailgw.delivery.sessions import Sessions
 from mailgw.delivery.signing import CurrentKeys, Signer
 from mailgw.dns.interface import Resolver
-from mailgw.mail.address import Mailbox, ascii_domain
+from mailgw.mail.address import Mailbox
 from mailgw.operation import workers
 from mailgw.operation.service import Part, nothing
 from mailgw.operation.threads import Pool
@@ -33,7 +33,7 @@ from mailgw.queue.nudge import NudgeWatch
 from mailgw.queue.scheduler import Scheduler
 from mailgw.queue.sqlite import SqliteStore
 from mailgw.routing.interface import RecipientVerifier
-from mailgw.routing.srs import Srs, make_secrets, read_secrets
+from mailgw.routing.srs import Srs, make_secrets, read_secrets, srs_domain
 
 
 @frozen
@@ -66,7 +66,7 @@ def make_outbound(
     """
     settings = etc.settings
     ours = next(iter(settings.domains), settings.hostname)
-    srs = Srs(ascii_domain(settings.forwarding.srs_domain or ours), reactor.seconds)
+    srs = Srs(srs_domain(settings), reactor.seconds)
     maildir = MaildirAgent(settings.maildir, disk, settings.hostname, reactor)
     hops = _make_sessions(settings, resolver, reactor, disk, entropy)
     keys = CurrentKeys(settings, reactor, cpu)

@@ -10,7 +10,8 @@ import attrs
 
 from mailgw.config import endpoints
 from mailgw.config.check_clients import check_clients
-from mailgw.config.schema import Domain, Route, Settings
+from mailgw.config.check_relay import check_next_hop, check_relay
+from mailgw.config.schema import Domain, Settings
 from mailgw.config.text import quote_key
 from mailgw.mail.address import AddressError, Mailbox, ascii_domain, parse_domain
 
@@ -28,9 +29,7 @@ def check_settings(settings: Settings) -> Iterator[Finding]:
     yield from _check_listeners(settings)
     yield from _check_tls(settings)
     yield from _check_domains(settings)
-    yield from _check_next_hop("relay.default", settings.relay.default, "mx", settings.routes)
-    for name, route in settings.routes.items():
-        yield from _check_route(f"routes.{quote_key(name)}", route)
+    yield from check_relay(settings)
     yield from _check_tls_policies(settings)
     yield from _check_names(settings)
     yield from _check_limits(settings)
@@ -121,7 +120,7 @@ def _check_domains(settings: Settings) -> Iterator[Finding]:
         other = spellings.setdefault(ascii_domain(name), name)
         if other != name:
             yield section, f'the same domain as [domains."{other}"]'
-        yield from _check_next_hop(f"{section}.deliver", domain.deliver, "maildir", settings.routes)
+        yield from check_next_hop(f"{section}.deliver", domain.deliver, "maildir", settings.routes)
         yield from _check_domain(section, domain)
     ours = set(spellings)
     for name, domain in settings.domains.items():
@@ -156,33 +155,6 @@ def _check_catch_all(key: str, text: str, ours: set[str]) -> Iterator[Finding]:
         return
     if mailbox.ascii_domain not in ours:
         yield key, f'"{text}" is in none of [domains]; for mail to the outside write an alias and name that here'
-
-
-def _check_next_hop(key: str, value: str, word: str, routes: Mapping[str, Route]) -> Iterator[Finding]:
-    if value == word:
-        return
-    scheme, colon, name = value.partition(":")
-    if scheme != "route" or not colon:
-        yield key, f'expected "{word}" or "route:NAME", got "{value}"'
-    elif name not in routes:
-        known = ", ".join(routes) or "none"
-        yield key, f"there is no [routes.{quote_key(name)}]; the routes are: {known}"
-
-
-def _check_route(section: str, route: Route) -> Iterator[Finding]:
-    if not route.hosts:
-        yield f"{section}.hosts", 'not set; write HOST or HOST:PORT, such as ["smtp.example.net:587"]'
-    for number, text in enumerate(route.hosts):
-        try:
-            endpoints.parse_host(text, 25)
-        except ValueError as error:
-            yield f"{section}.hosts[{number}]", str(error)
-    if route.username and not route.password_file:
-        yield f"{section}.password_file", "not set, and there is a username"
-    if route.password_file and not route.username:
-        yield f"{section}.username", "not set, and there is a password_file"
-    if route.username and route.tls == "none":
-        yield f"{section}.tls", '"none" would send the password in clear; choose required or verified'
 
 
 def _check_tls_policies(settings: Settings) -> Iterator[Finding]:

@@ -58,6 +58,7 @@ _COMMENTED: Mapping[str, Any] = {
             "password_file": "smarthost.password",
         }
     },
+    "rules": {"newsletter": {"senders": ["news.example.org"], "via": "route:smarthost"}},
     "tls_policies": {"bank.example": {"tls": "verified"}},
     "rates": {
         name: attrs.asdict(rate, filter=lambda field, value: value != ()) for name, rate in DEFAULT_RATES.items()

@@ -19,7 +19,7 @@ from cattrs.errors import (
 from cattrs.gen import make_dict_structure_fn
 
 from mailgw.config.errors import ConfigError, ConfigurationErrors
-from mailgw.config.text import number_lines, quote_key
+from mailgw.config.text import nearest, number_lines, quote_key
 
 T = TypeVar("T")
 Hook = Callable[[Any, Any], Any]
@@ -127,7 +127,7 @@ def _take_literal(value: Any, kind: Any) -> Any:
     # The type too: True equals 1.
     if not any(value == choice and type(value) is type(choice) for choice in choices):
         wanted = _either(_show(choice) for choice in choices)
-        raise _WrongValue(f"expected {wanted}, got {_show(value)}{_hint(value, choices)}")
+        raise _WrongValue(f"expected {wanted}, got {_show(value)}{nearest(value, choices)}")
     return value
 
 
@@ -166,13 +166,6 @@ def _either(choices: Iterable[str]) -> str:
     return f"{', '.join(first)} or {last}" if first else last
 
 
-def _hint(name: Any, known: Iterable[Any]) -> str:
-    if not isinstance(name, str):
-        return ""
-    near = get_close_matches(name.lower(), [str(k) for k in known], n=1)
-    return f'; did you mean "{near[0]}"?' if near else ""
-
-
 def _errors(error: BaseException, cls: Any, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """Walk the tree of cattrs' errors; give (path of the key, message)."""
     for note in getattr(error, "__notes__", ()):
@@ -196,7 +189,7 @@ def _errors(error: BaseException, cls: Any, path: tuple[str | int, ...]) -> Iter
 
 def _where_instead(name: str, section: type, root: Any) -> str:
     """Say what was probably meant: a near name in the same section, or the same name in another."""
-    hint = _hint(name, (field.name for field in attrs.fields(section)))
+    hint = nearest(name, (field.name for field in attrs.fields(section)))
     if hint:
         return hint
     places = {place.rpartition(".")[2]: place for place in reversed(list(_places(root, "")))}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,14 @@ def quote_key(part: str) -> str:
     if re.fullmatch(r"[A-Za-z0-9_-]+", part):
         return part
     return '"' + part.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def nearest(name: Any, known: Iterable[Any]) -> str:
+    """Say which known name was probably meant: a text to go behind a message, empty where none is near."""
+    if not isinstance(name, str):
+        return ""
+    near = get_close_matches(name.lower(), [str(k) for k in known], n=1)
+    return f'; did you mean "{near[0]}"?' if near else ""
 
 
 def _parts(dotted: str) -> list[str]:

@@ -19,7 +19,7 @@ from mailgw.reception.guard import Guard
 from mailgw.reception.incoming import Incoming, NoWriter
 from mailgw.reception.link import Link
 from mailgw.reception.verification import unknown, verify
-from mailgw.routing.interface import RecipientVerifier, Routed, Router, Unknown
+from mailgw.routing.interface import Origin, RecipientVerifier, Routed, Router, Unknown
 from mailgw.smtp import events
 from mailgw.verdict.judge import Early, Judge
 
@@ -99,7 +99,8 @@ class Intake:
         refusal = self._settings.guard.recipient(self.client, self._envelope.reverse_path, mailbox)
         if refusal is not None:
             return refusal
-        routed = self._settings.router.resolve(mailbox)
+        origin = Origin(self._envelope.reverse_path, self.client.identity)
+        routed = self._settings.router.resolve(mailbox, origin)
         if isinstance(routed, Unknown):
             return self._refuse(mailbox, unknown(mailbox), routed.reason)
         if not routed.ours and self.client.service != "submission":

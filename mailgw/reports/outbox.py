@@ -16,7 +16,7 @@ from mailgw.mail.identifiers import new_id
 from mailgw.mail.message import Message
 from mailgw.queue.item import Delivery, QueuedMessage
 from mailgw.queue.store import Entry
-from mailgw.routing.interface import Routed, Router
+from mailgw.routing.interface import Origin, Routed, Router
 
 # Nobody shall be told that a report could not be delivered (RFC 3461 4.1): its destination is somebody else's wish.
 _SILENT = frozenset({"NEVER"})
@@ -61,7 +61,7 @@ class Outbox:
         recipients = tuple(Recipient(mailbox, notify=_SILENT) for mailbox in mail.recipients)
         deliveries: list[Delivery] = []
         for recipient in recipients:
-            routed = self._router.resolve(recipient.forward_path)
+            routed = self._router.resolve(recipient.forward_path, Origin(mail.sender))
             for target in routed.targets if isinstance(routed, Routed) else ():
                 destination = target.destination
                 if destination.agent == "maildir":

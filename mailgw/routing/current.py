@@ -13,7 +13,7 @@ from mailgw.config.schema import Settings
 from mailgw.mail.address import Mailbox
 from mailgw.operation.current import Current
 from mailgw.operation.threads import Threads
-from mailgw.routing.interface import Routed, Router, Unknown
+from mailgw.routing.interface import REPORT, Origin, Routed, Router, Unknown
 
 
 def routing_files(settings: Settings) -> tuple[str, ...]:
@@ -40,5 +40,5 @@ class CurrentRouter:
     def is_ours(self, domain: str) -> bool:
         return self._current.value.is_ours(domain)
 
-    def resolve(self, mailbox: Mailbox) -> Routed | Unknown:
-        return self._current.value.resolve(mailbox)
+    def resolve(self, mailbox: Mailbox, origin: Origin = REPORT) -> Routed | Unknown:
+        return self._current.value.resolve(mailbox, origin)

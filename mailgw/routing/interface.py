@@ -11,19 +11,39 @@ from mailgw.queue.item import Destination
 
 
 @frozen
+class Origin:
+    """Whose mail it is: the reverse-path, None for the null one, and the user who submitted it, or nobody.
+
+    As it stands it is that of our own reports."""
+
+    sender: Mailbox | None = None
+    user: str = ""
+
+
+REPORT = Origin()
+
+
+@frozen
 class Target:
-    """Where a copy goes: the final address (aliases applied) and the destination, folder not yet chosen."""
+    """Where a copy goes: the final address (aliases applied) and the destination, folder not yet chosen.
+
+    `outside` is whether [relay] chose the destination, and `rule` by which of [relay.rules]: empty, by its default.
+    """
 
     mailbox: Mailbox
     destination: Destination
+    outside: bool = False
+    rule: str = ""
 
 
 @frozen
 class Routed:
     """The forward-path leads to `targets`. `ours` is whether its domain is one of our domains.
 
-    `undecided` says why nobody here knows yet whether it exists: `call_ahead`, the next hop is to be asked (see
-    RecipientVerifier); `list`, the first list of the domain's recipients is not there yet. Else it is good.
+    `by` is what leads there: a mailbox here, an alias, the catch-all, whoever stands in for the postmaster, the route
+    of a domain of ours, or that it is outside. `undecided` says why nobody here knows yet whether it exists:
+    `call_ahead`, the next hop is to be asked (see RecipientVerifier); `list`, the first list of the domain's recipients
+    is not there yet. Else it is good.
     """
 
     targets: tuple[Target, ...]
@@ -31,6 +51,7 @@ class Routed:
     undecided: Literal["", "call_ahead", "list"] = ""
     reports_only: bool = False
     """Whether it takes mail of the null reverse-path alone: a return path of forwarded mail."""
+    by: Literal["mailbox", "alias", "catch_all", "postmaster", "domain", "outside"] = "outside"
 
 
 @frozen
@@ -45,8 +66,9 @@ class Router(Protocol):
         """Whether the domain (any spelling) is one of ours."""
         ...
 
-    def resolve(self, mailbox: Mailbox) -> Routed | Unknown:
-        """Say where a forward-path leads. A domain that is not ours leads to the outside (`ours` False)."""
+    def resolve(self, mailbox: Mailbox, origin: Origin = REPORT) -> Routed | Unknown:
+        """Say where a forward-path leads. A domain that is not ours leads to the outside (`ours` False), by the way
+        that [relay] has for mail of that origin."""
         ...
 
 

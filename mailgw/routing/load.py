@@ -15,7 +15,9 @@ from mailgw.routing.expansion import Expansion, find_postmaster
 from mailgw.routing.interface import Target
 from mailgw.routing.recipients import Key, OurDomain, RecipientList, Recipients, read_recipients
 from mailgw.routing.router import DirectoryRouter
-from mailgw.routing.routes import domain_destination, forward_target, mailbox_target
+from mailgw.routing.routes import FORWARD, domain_destination, mailbox_target, outside_target
+from mailgw.routing.rules import Way, WaysOut
+from mailgw.routing.srs import srs_domain
 from mailgw.routing.users import User, read_users
 
 
@@ -85,7 +87,7 @@ def _build(
         recipients,
         aliases,
         lambda mailbox: settled.get(mailbox.ascii_domain),
-        lambda mailbox: forward_target(mailbox, settings.relay.default),
+        lambda mailbox: outside_target(mailbox, Way(settings.relay.default), FORWARD),
         catch_alls,
         postmasters,
     )
@@ -109,7 +111,8 @@ def _build(
             errors.append(ConfigError(file, section, _NO_POSTMASTER.format(name)))
     if errors:
         raise ConfigurationErrors(number_lines(errors))
-    return DirectoryRouter(by_name, recipients, expanded, catch_all_targets, postmaster_targets, settings.relay.default)
+    ways = WaysOut.of(settings.relay), srs_domain(settings)
+    return DirectoryRouter(by_name, recipients, expanded, catch_all_targets, postmaster_targets, *ways)
 
 
 def _settled(domain: OurDomain) -> OurDomain:

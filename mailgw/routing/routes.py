@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from attrs import evolve
-
 from mailgw.config.schema import Domain
 from mailgw.mail.address import Mailbox
 from mailgw.queue.item import Destination
 from mailgw.routing.interface import Target
 from mailgw.routing.recipients import canonical
+from mailgw.routing.rules import Way
+
+RELAY = "relay"
+FORWARD = "forward"
+"""The agent for a mailbox outside that an address of ours leads to."""
 
 
 def mailbox_target(mailbox: Mailbox) -> Target:
@@ -19,17 +22,10 @@ def mailbox_target(mailbox: Mailbox) -> Target:
 
 def domain_destination(domain: Domain) -> Destination | None:
     """Where a domain of ours goes on to; None when its mailboxes are here."""
-    return None if domain.deliver == "maildir" else Destination("relay", domain.deliver)
+    return None if domain.deliver == "maildir" else Destination(RELAY, domain.deliver)
 
 
-def outside_target(mailbox: Mailbox, default: str) -> Target:
-    """A mailbox that is not ours: by its domain's MX, or by the smarthost (`relay.default`)."""
-    if default == "mx":
-        return Target(mailbox, Destination("relay", f"mx:{mailbox.ascii_domain}"))
-    return Target(mailbox, Destination("relay", default))
-
-
-def forward_target(mailbox: Mailbox, default: str) -> Target:
-    """A mailbox outside that an address of ours leads to."""
-    target = outside_target(mailbox, default)
-    return evolve(target, destination=evolve(target.destination, agent="forward"))
+def outside_target(mailbox: Mailbox, way: Way, agent: str = RELAY) -> Target:
+    """A mailbox that is not ours: by its domain's MX, or by a smarthost."""
+    via = f"mx:{mailbox.ascii_domain}" if way.via == "mx" else way.via
+    return Target(mailbox, Destination(agent, via), outside=True, rule=way.rule)

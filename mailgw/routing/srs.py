@@ -19,8 +19,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mailgw.config.errors import ConfigError, ConfigurationErrors
+from mailgw.config.schema import Settings
 from mailgw.config.text import read_text
-from mailgw.mail.address import AddressError, Mailbox, parse_domain
+from mailgw.mail.address import AddressError, Mailbox, ascii_domain, parse_domain
 
 # 40 bits: who could guess one in 2^40 may send one message to one address, through us.
 _HASH = 8
@@ -115,6 +116,12 @@ class Srs:
 def _digest(key: bytes, facts: str) -> str:
     found = hmac.new(key, facts.lower().encode(), hashlib.sha256).digest()
     return base64.b32encode(found)[:_HASH].decode()
+
+
+def srs_domain(settings: Settings) -> str:
+    """Give the domain of our return paths, in A-labels."""
+    ours = next(iter(settings.domains), settings.hostname)
+    return ascii_domain(settings.forwarding.srs_domain or ours)
 
 
 def read_secrets(path: Path) -> tuple[bytes, ...]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from attrs import evolve
+
 import mailgw
 from mailgw.commands.config import shipped
 from mailgw.config.document import main_file
@@ -49,7 +51,8 @@ class DocumentTests(ConfigurationTest):
         self.assertEqual(uncommented.queue, plain.queue)
         self.assertEqual(uncommented.limits, plain.limits)
         self.assertEqual(uncommented.domains, plain.domains)
-        self.assertEqual(uncommented.relay, plain.relay)
+        self.assertEqual(list(uncommented.relay.rules), ["newsletter"])
+        self.assertEqual(evolve(uncommented.relay, rules={}), plain.relay)
         self.assertEqual(uncommented.log, plain.log)
 
     def test_the_filter_file_changes_nothing(self) -> None:

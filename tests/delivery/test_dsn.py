@@ -23,7 +23,7 @@ from mailgw.mail.reply import Reply
 from mailgw.mail.verdict import Verdict, VerdictLine
 from mailgw.queue.item import Delayed, Delivered, Delivery, Destination, Failed, QueuedMessage
 from mailgw.queue.store import Entry
-from mailgw.routing.interface import Routed, Target, Unknown
+from mailgw.routing.interface import REPORT, Origin, Routed, Target, Unknown
 from tests.delivery.peers import deliveries, queued
 
 HEADER = b"Subject: hello\r\nMessage-ID: <m1@example.net>\r\nFrom: bob@example.net\r\nTo: alice@example.org\r\n"
@@ -43,7 +43,7 @@ class OurRouter:
     def is_ours(self, domain: str) -> bool:
         return domain == "example.net"
 
-    def resolve(self, mailbox: Mailbox) -> Routed | Unknown:
+    def resolve(self, mailbox: Mailbox, origin: Origin = REPORT) -> Routed | Unknown:
         if mailbox.local_part == "gone":
             return Unknown("no such mailbox")
         if self.is_ours(mailbox.domain):

@@ -109,14 +109,15 @@ def send(
     message: bytes,
     *,
     tls: bool = False,
+    user: str = "alice@example.test",
     mail_options: Sequence[str] = (),
     rcpt_options: Sequence[str] = (),
 ) -> None:
-    """Send a message as a server or, with `tls`, as alice on the STARTTLS port."""
+    """Send a message as a server or, with `tls`, as a user on the STARTTLS port."""
     with smtplib.SMTP("127.0.0.1", port, "client.test", timeout=60) as client:
         if tls:
             client.starttls(context=unverified())
-            client.login("alice@example.test", PASSWORD)
+            client.login(user, PASSWORD)
         client.sendmail(sender, recipients, message, mail_options, rcpt_options)
 
 

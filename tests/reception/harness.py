@@ -29,7 +29,7 @@ from mailgw.reception.networks import Networks
 from mailgw.reception.rates import Rates
 from mailgw.reception.session import SessionSettings
 from mailgw.reception.sessions import Sessions
-from mailgw.routing.interface import Routed, Target, Unknown, Verification
+from mailgw.routing.interface import REPORT, Origin, Routed, Target, Unknown, Verification
 from mailgw.verdict.judgement import Judged
 from mailgw.verdict.policy import Policy
 
@@ -47,7 +47,7 @@ class FakeRouter:
     def is_ours(self, domain: str) -> bool:
         return domain in ("ours.example", "routed.example", "listed.example")
 
-    def resolve(self, mailbox: Mailbox) -> Routed | Unknown:
+    def resolve(self, mailbox: Mailbox, origin: Origin = REPORT) -> Routed | Unknown:
         if not self.is_ours(mailbox.domain):
             return Routed((Target(mailbox, Destination("relay", f"mx:{mailbox.domain}")),), ours=False)
         if mailbox.domain != "ours.example":

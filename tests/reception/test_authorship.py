@@ -10,7 +10,7 @@ from mailgw.mail.message import Message
 from mailgw.mail.verdict import Verdict
 from mailgw.queue.item import Destination
 from mailgw.reception.authorship import authorship
-from mailgw.routing.interface import Routed, Target, Unknown
+from mailgw.routing.interface import REPORT, Origin, Routed, Target, Unknown
 from tests.reception.harness import Server
 
 
@@ -22,7 +22,7 @@ class Router:
     def is_ours(self, domain: str) -> bool:
         return domain in ("example.org", "routed.example")
 
-    def resolve(self, mailbox: Mailbox) -> Routed | Unknown:
+    def resolve(self, mailbox: Mailbox, origin: Origin = REPORT) -> Routed | Unknown:
         if mailbox.domain == "routed.example":
             return Routed((Target(mailbox, Destination("relay", "route:x")),), ours=True)
         if mailbox.domain != "example.org":

@@ -24,7 +24,7 @@ from mailgw.reports import issued
 from mailgw.reports.daily import DailyReports, Nobody
 from mailgw.reports.outbox import Outbox, ReportMail
 from mailgw.reports.tables import DAY, MIGRATIONS
-from mailgw.routing.interface import Routed, Target, Unknown
+from mailgw.routing.interface import REPORT, Origin, Routed, Target, Unknown
 from mailgw.state.database import connect, transact
 from tests.reports.support import MemoryDatabase
 
@@ -67,7 +67,7 @@ class Router:
     def is_ours(self, domain: str) -> bool:
         return domain == "ours.example"
 
-    def resolve(self, mailbox: Mailbox) -> Routed | Unknown:
+    def resolve(self, mailbox: Mailbox, origin: Origin = REPORT) -> Routed | Unknown:
         if mailbox.domain == "ours.example":
             return Unknown("nobody has that name")
         return Routed((Target(mailbox, Destination("relay", f"mx:{mailbox.domain}")),), ours=False)

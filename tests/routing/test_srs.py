@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from mailgw.config.errors import ConfigurationErrors
 from mailgw.mail.address import Mailbox
 from mailgw.queue.item import Destination
-from mailgw.routing.interface import Routed, Router, Target, Unknown
+from mailgw.routing.interface import REPORT, Origin, Routed, Router, Target, Unknown
 from mailgw.routing.returns import ReturningRouter
 from mailgw.routing.srs import Srs, SrsError, make_secrets, read_secrets
 
@@ -113,7 +113,9 @@ class Nobody:
     def is_ours(self, domain: str) -> bool:
         return domain == "ours.example"
 
-    def resolve(self, mailbox: Mailbox) -> Routed | Unknown:
+    def resolve(self, mailbox: Mailbox, origin: Origin = REPORT) -> Routed | Unknown:
+        if mailbox == BOB:
+            return Routed((Target(BOB, Destination("relay", "route:smart"), outside=True, rule="x"),), ours=False)
         return Unknown("nobody is here")
 
 
@@ -121,12 +123,17 @@ class RouterTests(SrsTestCase):
     def setUp(self) -> None:
         super().setUp()
         router: Router = Nobody()
-        self.router = ReturningRouter(router, self.srs, "mx")
+        self.router = ReturningRouter(router, self.srs)
 
     def test_a_report_finds_its_way(self) -> None:
         found = self.router.resolve(self.srs.forward(BOB))
         self.assertEqual(
-            found, Routed((Target(BOB, Destination("relay", "mx:example.net")),), ours=True, reports_only=True)
+            found,
+            Routed(
+                (Target(BOB, Destination("relay", "route:smart"), outside=True, rule="x"),),
+                ours=True,
+                reports_only=True,
+            ),
         )
 
     def test_others_are_the_routers(self) -> None:

@@ -5,7 +5,7 @@ relative to the folder of mailgw.toml where they are not absolute. Times are sec
 A module holds the sections of one step of the mail's way.
 """
 
-from mailgw.config.schema.delivery import Forwarding, Quarantine, Queue, Relay, Reports, Route, TlsPolicy
+from mailgw.config.schema.delivery import Forwarding, Quarantine, Queue, Relay, RelayRule, Reports, Route, TlsPolicy
 from mailgw.config.schema.filtering import (
     DEFAULT_COMBINATIONS,
     Combination,
@@ -45,6 +45,7 @@ __all__ = [
     "Queue",
     "Rate",
     "Relay",
+    "RelayRule",
     "Reports",
     "Route",
     "Routing",

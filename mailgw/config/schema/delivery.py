@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from attrs import frozen
@@ -40,12 +41,33 @@ class TlsPolicy:
 
 
 @frozen
+class RelayRule:
+    """A way of its own for some of the mail to the outside. Of these sections the first that fits decides, in the order
+    of this file; where none does, `default` of [relay]. All that a section names has to fit."""
+
+    recipients: tuple[str, ...] = setting(
+        "To whom: a domain, `*.DOMAIN` for all below it, an address, or `*`. Empty: to all.", ()
+    )
+    senders: tuple[str, ...] = setting(
+        "From which reverse-paths, written in the same way; `<>` is the null one, that of reports. What an alias "
+        "forwards has a return path of ours then. Empty: from all.",
+        (),
+    )
+    users: tuple[str, ...] = setting(
+        "Which users submitted it, in the same way. Empty: any, or nobody.",
+        (),
+    )
+    via: str = setting("`mx` or `route:NAME`.", "")
+
+
+@frozen
 class Relay:
     """Mail to the outside."""
 
     default: str = setting(
         "`mx`: to the recipient domain's MX; or `route:NAME`: by the smarthost of [routes.NAME].", "mx"
     )
+    rules: Mapping[str, RelayRule] = setting("Exceptions from `default`, by name.", {})
     port: int = setting("The port of MX hosts.", 25, maximum=65535)
     max_recipients: int = setting("Recipients in one transaction.", 50)
     max_addresses: int = setting("Addresses that one attempt tries at most.", 5)

@@ -1,0 +1,121 @@
+"""`mailgw route`: which way mail goes, and what says so, without sending any."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import click
+from attrs import asdict, frozen
+from rich.table import Table
+
+from mailgw.commands.configuration import ConfigurationRefused, config_option, config_path, read_settings
+from mailgw.commands.output import console, printable
+from mailgw.config.errors import ConfigurationErrors
+from mailgw.config.schema import Settings
+from mailgw.config.text import quote_key
+from mailgw.mail.address import AddressError, Mailbox
+from mailgw.routing.interface import Origin, Routed, Router, Target, Unknown
+from mailgw.routing.load import load_router
+
+
+@frozen
+class Line:
+    """One copy of the mail: `hosts` are those of its route, and `by` is what in etc/ says that it goes there."""
+
+    recipient: str
+    address: str
+    destination: str
+    hosts: tuple[str, ...]
+    by: str
+    refused: str = ""
+
+
+@click.command()
+@config_option
+@click.argument("recipients", metavar="ADDRESS...", nargs=-1, required=True)
+@click.option("--from", "sender", help="The reverse-path; by default that of --user, else the null one, <>.")
+@click.option("--user", default="", help="The user who submits it; by default nobody does.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def route(recipients: tuple[str, ...], sender: str | None, user: str, as_json: bool) -> None:
+    """Say which way mail for addresses goes, and by which alias, domain or rule of [relay]. Nothing is sent.
+
+    It reads the configuration as it stands now; ends with 1 when one of the addresses is refused.
+    """
+    settings = read_settings()
+    origin = _origin(sender, user)
+    try:
+        router = load_router(settings, str(config_path()))
+    except ConfigurationErrors as errors:
+        raise ConfigurationRefused(errors.errors) from None
+    lines = [line for text in recipients for line in _ways(settings, router, _mailbox(text, "ADDRESS"), origin)]
+    if as_json:
+        for line in lines:
+            click.echo(json.dumps(asdict(line)))
+    else:
+        _print(lines, origin)
+    if any(line.refused for line in lines):
+        click.get_current_context().exit(1)
+
+
+def _origin(sender: str | None, user: str) -> Origin:
+    if user:
+        _mailbox(user, "--user")
+    if sender is None:
+        sender = user
+    return Origin(None if sender in ("", "<>") else _mailbox(sender, "--from"), user)
+
+
+def _mailbox(text: str, name: str) -> Mailbox:
+    try:
+        return Mailbox.parse(text)
+    except AddressError as error:
+        raise click.UsageError(f'{name}: "{text}" is not an address: {error}') from None
+
+
+def _ways(settings: Settings, router: Router, mailbox: Mailbox, origin: Origin) -> Iterator[Line]:
+    routed = router.resolve(mailbox, origin)
+    if isinstance(routed, Unknown):
+        yield Line(str(mailbox), "", "", (), "", routed.reason)
+        return
+    for target in routed.targets:
+        name = target.destination.target.removeprefix("route:")
+        route = settings.routes.get(name) if target.destination.target != name else None
+        hosts = route.hosts if route is not None else ()
+        yield Line(str(mailbox), str(target.mailbox), str(target.destination), hosts, _reason(mailbox, routed, target))
+
+
+def _reason(mailbox: Mailbox, routed: Routed, target: Target) -> str:
+    domain = f"[domains.{quote_key(mailbox.domain)}]"
+    steps = {
+        "mailbox": "a mailbox here",
+        "alias": f"an alias for {mailbox}",
+        "catch_all": f"{domain} catch_all",
+        "postmaster": f"postmaster of {mailbox.domain}",
+        "domain": f"{domain} deliver",
+    }
+    found = [steps[routed.by]] if routed.by in steps else []
+    if target.outside:
+        found.append(f"[relay.rules.{quote_key(target.rule)}]" if target.rule else "[relay] default")
+    if routed.undecided:
+        found.append("if " + _UNDECIDED[routed.undecided])
+    return ", ".join(found)
+
+
+_UNDECIDED = {
+    "call_ahead": "its next hop says that it knows the address (call_ahead)",
+    "list": "its recipients_command lists the address",
+}
+
+
+def _print(lines: list[Line], origin: Origin) -> None:
+    by = f", user {origin.user}" if origin.user else ""
+    click.echo(f"from {origin.sender or '<>'}{by}")
+    table = Table("to", "goes to", "hosts", "by")
+    for line in lines:
+        if line.refused:
+            table.add_row(printable(line.recipient), "refused", "", printable(line.refused))
+            continue
+        to = line.recipient if line.recipient == line.address else f"{line.recipient} -> {line.address}"
+        table.add_row(printable(to), printable(line.destination), ", ".join(line.hosts), printable(line.by))
+    console().print(table)

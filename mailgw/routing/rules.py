@@ -1,0 +1,121 @@
+"""Which way mail to the outside takes: [relay.rules], the first that fits; else [relay] default."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from attrs import frozen
+
+from mailgw.config.schema import Relay, RelayRule
+from mailgw.mail.address import AddressError, Mailbox, ascii_domain, parse_domain
+from mailgw.routing.interface import Origin
+from mailgw.routing.recipients import local_key, mailbox_key
+
+NULL_SENDER = "<>"
+ANYTHING = "*"
+
+
+@frozen
+class Pattern:
+    """What one key of a rule names. Domains are in A-labels; `below` are the ends of names: `.example.org`."""
+
+    anything: bool = False
+    null_sender: bool = False
+    addresses: frozenset[tuple[str, str]] = frozenset()
+    domains: frozenset[str] = frozenset()
+    below: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, texts: Iterable[str]) -> Pattern:
+        """Read `example.org`, `*.example.org`, `alice@example.org`, `*` or `<>`. Raises AddressError."""
+        given = set(texts)
+        names = given - {ANYTHING, NULL_SENDER}
+        addresses = {mailbox_key(Mailbox.parse(name)) for name in names if "@" in name}
+        plain = {_domain(name) for name in names if "@" not in name}
+        return cls(
+            ANYTHING in given,
+            NULL_SENDER in given,
+            frozenset(addresses),
+            frozenset(name for name in plain if not name.startswith("*.")),
+            tuple(sorted(name[1:] for name in plain if name.startswith("*."))),
+        )
+
+    def fits(self, mailbox: Mailbox | None) -> bool:
+        """Whether it names an address; None is the null reverse-path."""
+        if mailbox is None:
+            return self.null_sender
+        if self.anything:
+            return True
+        domain = mailbox.ascii_domain.removesuffix(".")
+        return (
+            domain in self.domains
+            or domain.endswith(self.below)
+            or (local_key(mailbox.local_part), domain) in self.addresses
+        )
+
+
+def _domain(text: str) -> str:
+    below = "*." if text.startswith("*.") else ""
+    return below + ascii_domain(parse_domain(text.removeprefix("*.")))
+
+
+@frozen
+class Rule:
+    """A section of [relay.rules], ready to be asked. A pattern that is None fits all."""
+
+    name: str
+    via: str
+    recipients: Pattern | None
+    senders: Pattern | None
+    users: Pattern | None
+
+    @classmethod
+    def of(cls, name: str, rule: RelayRule) -> Rule:
+        """Take it from the configuration. Raises AddressError."""
+        recipients, senders, users = (
+            Pattern.parse(texts) if texts else None for texts in (rule.recipients, rule.senders, rule.users)
+        )
+        return cls(name, rule.via, recipients, senders, users)
+
+    def fits(self, recipient: Mailbox, sender: Mailbox | None, user: Mailbox | None) -> bool:
+        return (
+            (self.recipients is None or self.recipients.fits(recipient))
+            and (self.senders is None or self.senders.fits(sender))
+            and (self.users is None or (user is not None and self.users.fits(user)))
+        )
+
+
+@frozen
+class Way:
+    """How mail leaves: `via` is `mx` or `route:NAME`; `rule` is the section that says so, empty for the default."""
+
+    via: str
+    rule: str = ""
+
+
+@frozen
+class WaysOut:
+    """Answers which way. `rules` stand in the order of the file."""
+
+    default: str = "mx"
+    rules: Sequence[Rule] = ()
+
+    @classmethod
+    def of(cls, relay: Relay) -> WaysOut:
+        """Take them from a configuration that was checked."""
+        return cls(relay.default, tuple(Rule.of(name, rule) for name, rule in relay.rules.items()))
+
+    def way(self, recipient: Mailbox, origin: Origin) -> Way:
+        """Say which way mail for an address outside goes. `origin` is as the next hop will see it."""
+        user = _user(origin.user) if self.rules and origin.user else None
+        for rule in self.rules:
+            if rule.fits(recipient, origin.sender, user):
+                return Way(rule.via, rule.name)
+        return Way(self.default)
+
+
+def _user(identity: str) -> Mailbox | None:
+    try:
+        return Mailbox.parse(identity)
+    except AddressError:
+        return None

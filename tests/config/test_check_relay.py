@@ -1,0 +1,53 @@
+"""What is said of ways out that cannot be."""
+
+from __future__ import annotations
+
+from tests.config.files import BASE, ConfigurationTest
+
+ROUTE = '[routes.smart]\nhosts = ["192.0.2.1"]\n'
+
+
+class RuleTests(ConfigurationTest):
+    def wrong(self, text: str, key: str) -> str:
+        found = self.errors(BASE + text + ROUTE)
+        self.assertEqual(list(found), [key])
+        self.assertGreater(found[key].line, 0)
+        return found[key].message
+
+    def test_a_route_that_is_not_there(self) -> None:
+        message = self.wrong('[relay.rules.a]\nusers = ["*"]\nvia = "route:smrat"\n', "relay.rules.a.via")
+        self.assertEqual(message, 'there is no [routes.smrat]; did you mean "smart"?; the routes are: smart')
+
+    def test_no_way(self) -> None:
+        self.assertIn("not set", self.wrong('[relay.rules.a]\nusers = ["*"]\n', "relay.rules.a.via"))
+
+    def test_another_word(self) -> None:
+        message = self.wrong('[relay.rules.a]\nusers = ["*"]\nvia = "smart"\n', "relay.rules.a.via")
+        self.assertEqual(message, 'expected "mx" or "route:NAME", got "smart"')
+
+    def test_a_rule_for_nothing(self) -> None:
+        self.assertIn("default", self.wrong('[relay.rules.a]\nvia = "mx"\n', "relay.rules.a"))
+
+    def test_no_pattern(self) -> None:
+        for text in ("@example.net", "*example.net", "a b", "", "*.", "x@"):
+            message = self.wrong(
+                f'[relay.rules.a]\nrecipients = ["b.example", "{text}"]\nvia = "mx"\n', "relay.rules.a.recipients[1]"
+            )
+            self.assertIn(f'"{text}" is no domain', message)
+
+    def test_the_null_path_is_only_a_sender(self) -> None:
+        self.settings(BASE + '[relay.rules.a]\nsenders = ["<>"]\nvia = "mx"\n')
+        self.wrong('[relay.rules.a]\nrecipients = ["<>"]\nvia = "mx"\n', "relay.rules.a.recipients[0]")
+
+    def test_a_domain_of_ours_is_not_outside(self) -> None:
+        for text in ("Example.org", "alice@example.org"):
+            message = self.wrong(
+                f'[relay.rules.a]\nrecipients = ["{text}"]\nvia = "mx"\n', "relay.rules.a.recipients[0]"
+            )
+            self.assertIn('`deliver` of [domains."example.org"]', message)
+
+    def test_an_unknown_key(self) -> None:
+        message = self.wrong(
+            '[relay.rules.a]\nrecipient = ["b.example"]\nusers = ["*"]\nvia = "mx"\n', "relay.rules.a.recipient"
+        )
+        self.assertIn('did you mean "recipients"?', message)
