@@ -19,7 +19,9 @@ from pathlib import Path
 
 from attrs import frozen
 
-from tests.bench.peers import RECIPIENT, SENDER, Gateway, GatewayUnjudged, Peer, PeerError, Postfix, free_port
+from tests.bench.addresses import RECIPIENT, SENDER
+from tests.bench.certificate import make_certificate
+from tests.bench.peers import ROOT, Gateway, GatewayUnjudged, Peer, PeerError, Postfix, free_port
 
 _LIMIT = 120.0
 _SETTLE = 0.5
@@ -33,6 +35,7 @@ class Load:
     size: int
     senders: int
     many: bool
+    starttls: bool = False
 
 
 @frozen
@@ -68,11 +71,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }
     if options.large:
         loads = {"100 KB, many messages a connection": Load(options.messages // 3, 102400, options.senders, many=True)}
+    if options.starttls:
+        messages = options.messages // 3
+        loads = {
+            "STARTTLS, a connection each": Load(messages, options.size, options.senders, many=False, starttls=True)
+        }
     print(
         f"{options.workers} workers, {options.messages} messages of {options.size} octets, "
         f"{options.senders} senders, {options.runs} runs in turns"
     )
     failed: set[type[Peer]] = set()
+    certificate = make_certificate("gw.test")
     with _Dns() as dns_port, tempfile.TemporaryDirectory(prefix="bench-", dir=options.directory) as directory:
         Path(directory).chmod(0o755)  # Postfix's processes are not root
         for title, load in loads.items():
@@ -82,7 +91,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     if kind in failed:
                         continue
                     try:
-                        results[kind.name].append(run(kind, load, Path(directory) / f"{kind.name}-{turn}", dns_port))
+                        place = Path(directory) / f"{kind.name}-{turn}"
+                        results[kind.name].append(run(kind, load, place, dns_port, certificate))
                     except (PeerError, RunError, subprocess.TimeoutExpired) as error:
                         print(f"{kind.name} is left out: {error}", file=sys.stderr)
                         failed.add(kind)
@@ -90,10 +100,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if failed else 0
 
 
-def run(kind: type[Peer], load: Load, directory: Path, dns_port: int) -> Result:
+def run(kind: type[Peer], load: Load, directory: Path, dns_port: int, certificate: tuple[bytes, bytes]) -> Result:
     """Start a fresh peer, send it the load, and wait until the sink has all. Raises RunError, PeerError."""
     sink_port = free_port()
-    peer = kind(directory, sink_port, dns_port)
+    peer = kind(directory, sink_port, dns_port, certificate)
     # It ends by itself when it has had so many messages.
     sink = ["smtp-sink", "-m", "500", "-M", str(load.messages), f"127.0.0.1:{sink_port}", "1000"]
     if Postfix.absent() == "":
@@ -150,11 +160,20 @@ def report(title: str, results: Mapping[str, Sequence[Result]]) -> str:
 
 
 def _generate(port: int, load: Load) -> None:
+    if load.starttls:
+        numbers = (str(number) for number in (port, load.messages, load.senders, load.size))
+        command = [sys.executable, "-m", "tests.bench.starttls_source", *numbers]
+        _run(command)
+        return
     command = ["smtp-source", "-s", str(load.senders), "-l", str(load.size), "-m", str(load.messages)]
     command += ["-f", SENDER, "-t", RECIPIENT, *(["-d"] if load.many else []), f"127.0.0.1:{port}"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=_LIMIT, check=False)
+    _run(command)
+
+
+def _run(command: Sequence[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=_LIMIT, check=False, cwd=ROOT)
     if done.returncode:
-        raise RunError(f"smtp-source: {(done.stderr or done.stdout)[-300:]}")
+        raise RunError(f"{' '.join(command[:3])}: {(done.stderr or done.stdout)[-300:]}")
 
 
 class _Dns:
@@ -194,6 +213,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=1, help="workers of the gateway (%(default)s)")
     parser.add_argument("--unjudged", action="store_true", help="leave the gateway with its checks out")
     parser.add_argument("--large", action="store_true", help="messages of 100 KB, a third of the number")
+    parser.add_argument("--starttls", action="store_true", help="each connection under TLS, a third of the number")
     parser.add_argument("--runs", type=int, default=3, help="runs of each, in turns (%(default)s)")
     parser.add_argument("--directory", help="where queues stand while it runs; on the disk to measure (default: /tmp)")
     return parser.parse_args(arguments)

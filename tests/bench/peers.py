@@ -16,8 +16,6 @@ from tests import postfix
 from tests.bench.accounting import Tree
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-RECIPIENT = "rcpt@dest.test"
-SENDER = "sender@load.test"
 _START_LIMIT = 30.0
 _STOP_LIMIT = 20.0
 
@@ -38,10 +36,12 @@ class Peer(ABC):
 
     name: str
 
-    def __init__(self, directory: Path, sink_port: int, dns_port: int) -> None:
+    def __init__(self, directory: Path, sink_port: int, dns_port: int, certificate: tuple[bytes, bytes]) -> None:
+        """`certificate` and its key, in PEM, are the same for all."""
         self.directory = directory
         self.sink_port = sink_port
         self.dns_port = dns_port
+        self.certificate = certificate
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -56,6 +56,8 @@ class Peer(ABC):
     def start(self) -> Tree:
         """Start it and wait for its greeting; give its processes. Raises PeerError."""
         self.directory.mkdir(mode=0o755)
+        for name, text in zip(("certificate.pem", "key.pem"), self.certificate, strict=True):
+            (self.directory / name).write_bytes(text)
         self.prepare()
         log = self.directory / "output.log"
         with open(log, "wb") as output:
@@ -120,7 +122,10 @@ deliver = "route:sink"
 [listeners.mx]
 addresses = ["127.0.0.1:{self.port}"]
 kind = "mx"
-tls = "none"
+
+[tls]
+certificate_file = "{self.directory}/certificate.pem"
+key_file = "{self.directory}/key.pem"
 
 [routes.sink]
 hosts = ["127.0.0.1:{self.sink_port}"]
@@ -170,7 +175,13 @@ class Postfix(Peer):
         return postfix.absent()
 
     def prepare(self) -> None:
-        settings = {"myhostname": "gw.test", "relayhost": f"[127.0.0.1]:{self.sink_port}"}
+        settings = {
+            "myhostname": "gw.test",
+            "relayhost": f"[127.0.0.1]:{self.sink_port}",
+            "smtpd_tls_security_level": "may",
+            "smtpd_tls_cert_file": f"{self.directory}/certificate.pem",
+            "smtpd_tls_key_file": f"{self.directory}/key.pem",
+        }
         postfix.write_configuration(self.directory, self.port, settings)
 
     def command(self) -> list[str]:
