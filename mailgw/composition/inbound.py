@@ -65,14 +65,14 @@ def make_inbound(
     copies = Copies(trace_settings(settings), settings.queue, settings.quarantine, etc.router)
     intake = _intake(etc, judge, outbound, copies, reactor, guard, make_id, observers, recorder)
     authenticator = UserFile(settings.routing.users_file, cpu, reactor)
-    options = tls.server_options(settings.tls, place.read)
+    make_tls = tls.server_engines(settings.tls, place.read)
 
     def bindings_of(name: str, listener: Listener) -> list[Binding]:
         session = SessionSettings(
             settings.hostname,
             settings.limits,
             settings.timeouts,
-            options if listener.tls != "none" else None,
+            make_tls if listener.tls != "none" else None,
             listener.tls == "implicit",
             authenticator,
             guard,

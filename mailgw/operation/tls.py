@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from cryptography import x509
@@ -13,6 +14,7 @@ from OpenSSL import SSL
 from twisted.internet.ssl import CertificateOptions, TLSVersion
 
 from mailgw.config.schema import Tls
+from mailgw.operation.tlsengine import ServerTls, TlsEngine
 
 
 class TlsError(Exception):
@@ -47,6 +49,12 @@ def server_options(settings: Tls, read: Callable[[str], bytes] = _read_file) -> 
             f"{settings.certificate_file}"
         ) from None
     return options
+
+
+def server_engines(settings: Tls, read: Callable[[str], bytes] = _read_file) -> Callable[[], TlsEngine] | None:
+    """Give what makes the TLS of a connection; None when no certificate is configured. As `server_options`."""
+    options = server_options(settings, read)
+    return None if options is None else partial(ServerTls, options.getContext())
 
 
 def _read(key: str, path: str, read: Callable[[str], bytes]) -> bytes:

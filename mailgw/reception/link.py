@@ -7,9 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IHandshakeListener, IPushProducer, IReactorTime, ISSLTransport
+from twisted.internet.interfaces import IPushProducer, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
-from twisted.internet.ssl import CertificateOptions
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -18,6 +17,7 @@ from mailgw.config.schema import Timeouts
 from mailgw.mail.reply import Reply
 from mailgw.operation.deadline import Deadline
 from mailgw.operation.outbox import Outbox
+from mailgw.operation.tlsengine import TlsEngine
 from mailgw.smtp.events import Event
 from mailgw.smtp.server import ServerConnection
 
@@ -48,7 +48,7 @@ _CLOSING = 10.0
 _COMMAND, _HANDSHAKE, _CLOSE = "a command", "the TLS handshake", "the connection to close"
 
 
-@implementer(IHandshakeListener, IPushProducer)
+@implementer(IPushProducer)
 class Link(Protocol):
     """Feeds the SMTP core with bytes, gives its events one by one, and writes the replies.
 
@@ -71,6 +71,7 @@ class Link(Protocol):
         self._outbox = outbox
         self._ends_at = clock.seconds() + timeouts.session
         self._waiter: Deferred[None] | None = None
+        self._tls: TlsEngine | None = None
         self._handshake: Deferred[None] | None = None
         self._timer = Deadline(clock, self._timed_out)
         self._patience = 0.0
@@ -90,7 +91,10 @@ class Link(Protocol):
 
     def speaks_early(self) -> bool:
         """Whether the client has sent something by now, before the greeting."""
-        return self.ahead or self._connection.buffered > 0 or _readable(self.tcp)
+        if self.ahead or self._connection.buffered > 0:
+            return True
+        # Under TLS the kernel holds records, which need not be commands.
+        return self._tls is None and _readable(self.tcp)
 
     async def speaks_within(self, limit: float) -> bool:
         """Wait until the client sends something that it should not send yet, `limit` seconds at most; tell whether
@@ -128,16 +132,20 @@ class Link(Protocol):
     def send(self, reply: Reply) -> None:
         """Answer the last event (or greet)."""
         data = self._connection.reply(reply)
-        if self._ended is None:
+        if self._ended is not None:
+            return
+        if self._tls is None:
             self._outbox.write(self.tcp, data)
+        else:
+            self._tls.send(data)
+            self._write_tls(self._tls)
 
-    async def start_tls(self, options: CertificateOptions) -> str:
+    async def start_tls(self, tls: TlsEngine) -> str:
         """Do the handshake; give protocol and cipher. Raises LinkEnded when it fails or takes too long."""
         if self._ended is not None:
             raise self._ended
         self._handshake = Deferred()
-        self._outbox.flush()
-        self.tcp.startTLS(options)
+        self._tls = tls
         self._timer.set(self._timeouts.handshake, _HANDSHAKE)
         self._resume()
         try:
@@ -146,13 +154,15 @@ class Link(Protocol):
             self._handshake = None
             self._timer.clear()
         self._connection.tls_started()
-        handle = self.tcp.getHandle()
-        return f"{handle.get_protocol_version_name()} {handle.get_cipher_name()}"
+        return tls.version
 
     def close(self) -> None:
         """End the connection, once what was written is out."""
         if self._ended is None:
             self._ended = LinkEnded("closed")
+            if self._tls is not None:
+                self._tls.close()
+                self._write_tls(self._tls)
             self._resume()
             self.tcp.unregisterProducer()  # a paused producer would keep the transport from closing
             self.tcp.loseConnection()
@@ -220,6 +230,12 @@ class Link(Protocol):
     def dataReceived(self, data: bytes) -> None:
         if self._ended is not None:
             return
+        if self._tls is None:
+            self._received(data)
+        else:
+            self._decrypt(self._tls, data)
+
+    def _received(self, data: bytes) -> None:
         self._connection.receive(data)
         if self._waiter is not None:
             self._wake()
@@ -227,16 +243,40 @@ class Link(Protocol):
             # The session is busy: the kernel's buffer holds the rest back from the client.
             self._pause()
 
-    def handshakeCompleted(self) -> None:
-        if self._handshake is not None:
-            self._handshake.callback(None)
-
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._timer.stop()
         self._ended = LinkEnded("disconnected")
-        if self._handshake is not None and not self._handshake.called:
-            self._handshake.errback(LinkEnded("TLS handshake failed: " + _brief(reason)))
+        self._fail_handshake(reason.getErrorMessage())
         self._wake()
+
+    # TLS
+
+    def _decrypt(self, tls: TlsEngine, data: bytes) -> None:
+        """Take what the records say, once the session knows that the handshake is done."""
+        data = tls.receive(data)
+        self._write_tls(tls)
+        if tls.established and self._handshake is not None and not self._handshake.called:
+            self._handshake.callback(None)
+        if data and self._ended is None:
+            self._received(data)
+        if tls.lost and self._ended is None:
+            self._lose(tls.lost)
+
+    def _write_tls(self, tls: TlsEngine) -> None:
+        data = tls.output()
+        if data:
+            self._outbox.write(self.tcp, data)
+
+    def _lose(self, reason: str) -> None:
+        """TLS is over: so is the session."""
+        self.close()
+        self._ended = LinkEnded("disconnected")
+        self._fail_handshake(reason)
+        self._wake()
+
+    def _fail_handshake(self, reason: str) -> None:
+        if self._handshake is not None and not self._handshake.called:
+            self._handshake.errback(LinkEnded(f"TLS handshake failed: {reason}"))
 
     # Waiting
 
@@ -296,17 +336,9 @@ class Link(Protocol):
 def _readable(transport: Any) -> bool:
     """Whether the kernel holds bytes of a TCP connection that the reactor has not read yet."""
     handle = getattr(transport, "socket", None)
-    if handle is None or ISSLTransport.providedBy(transport):
+    if handle is None:
         return False
     try:
         return bool(handle.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
     except OSError:  # there are none, or the connection is gone
         return False
-
-
-def _brief(reason: Failure) -> str:
-    """OpenSSL's reason without its traceback: `no shared cipher`."""
-    value: Any = reason.value
-    if value.args and isinstance(value.args[0], list) and value.args[0]:
-        return str(value.args[0][0][-1])
-    return reason.getErrorMessage()

@@ -149,12 +149,12 @@ def extensions(listener: Listener, settings: SessionSettings) -> Extensions:
         eightbitmime="8BITMIME" not in without,
         smtputf8="SMTPUTF8" not in without and "8BITMIME" not in without,  # RFC 6531 3.1: not without 8BITMIME
         enhancedstatuscodes="ENHANCEDSTATUSCODES" not in without,
-        starttls=listener.tls == "starttls" and settings.tls_options is not None,
+        starttls=listener.tls == "starttls" and settings.make_tls is not None,
         auth=sasl.MECHANISMS if listener.kind == "submission" else (),
         chunking="CHUNKING" not in without,
         limits=None if "LIMITS" in without else announced(settings.limits),
         dsn="DSN" not in without,
-        requiretls="REQUIRETLS" not in without and settings.tls_options is not None,
+        requiretls="REQUIRETLS" not in without and settings.make_tls is not None,
     )
 
 

@@ -7,13 +7,13 @@ from typing import ClassVar
 
 from attrs import evolve, frozen
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.ssl import CertificateOptions
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from mailgw.config.schema import Limits, Timeouts
 from mailgw.mail.reply import Refuse, Reply, StorageFull, TemporaryFailure
 from mailgw.mail.transaction import Client, Signal
+from mailgw.operation.tlsengine import TlsEngine
 from mailgw.reception.authentication import authenticate
 from mailgw.reception.credentials import Authenticator
 from mailgw.reception.guard import Guard
@@ -47,7 +47,8 @@ class SessionSettings:
     hostname: str
     limits: Limits
     timeouts: Timeouts
-    tls_options: CertificateOptions | None
+    make_tls: Callable[[], TlsEngine] | None
+    """Makes the TLS of a connection."""
     implicit_tls: bool
     authenticator: Authenticator
     guard: Guard
@@ -292,8 +293,8 @@ class Session:
         await self._start_tls()
 
     async def _start_tls(self) -> None:
-        assert self._settings.tls_options is not None  # the configuration's checks see to it
-        tls = await self._link.start_tls(self._settings.tls_options)
+        assert self._settings.make_tls is not None  # the configuration's checks see to it
+        tls = await self._link.start_tls(self._settings.make_tls())
         self._intake.reset()
         # RFC 3207 4.2: what the client said before the handshake is forgotten.
         self._update(evolve(self.client, tls=tls, helo="", esmtp=False, identity=""))

@@ -8,7 +8,6 @@ from typing import Any
 from attrs import evolve
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
-from twisted.internet.ssl import CertificateOptions
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransportWithDisconnection
 
@@ -115,11 +114,9 @@ class FakeAuthenticator:
 
 
 class Transport(StringTransportWithDisconnection):
-    """A transport that knows how TCP ones are closed, and pretends to speak TLS: its handshake ends when the test says
-    so, and nothing is encrypted."""
+    """A transport that knows how TCP ones are closed."""
 
     aborted = False
-    handshaking = False
 
     def setTcpNoDelay(self, enabled: bool) -> None:
         pass
@@ -128,27 +125,36 @@ class Transport(StringTransportWithDisconnection):
         self.aborted = True
         self.loseConnection()
 
-    def startTLS(self, options: CertificateOptions) -> None:
-        self.handshaking = True
-
     def finish_handshake(self) -> None:
-        assert self.handshaking, "nobody began a TLS handshake"
-        self.handshaking = False
         link: Any = self.protocol
-        link.handshakeCompleted()
+        assert link._tls is not None, "nobody began a TLS handshake"
+        link._tls.established = True
+        link.dataReceived(b"")
 
-    def getHandle(self) -> TlsHandle:
-        return TlsHandle()
 
+class FakeTls:
+    """TLS whose handshake ends when the test says so, and which encrypts nothing."""
 
-class TlsHandle:
-    """What OpenSSL tells of a connection."""
+    version = "TLSv1.3 TLS_AES_256_GCM_SHA384"
 
-    def get_protocol_version_name(self) -> str:
-        return "TLSv1.3"
+    def __init__(self) -> None:
+        self.established = False
+        self.lost = ""
+        self._out = b""
 
-    def get_cipher_name(self) -> str:
-        return "TLS_AES_256_GCM_SHA384"
+    def receive(self, data: bytes) -> bytes:
+        return data if self.established else b""
+
+    def send(self, data: bytes) -> None:
+        assert self.established
+        self._out += data
+
+    def close(self) -> None:
+        pass
+
+    def output(self) -> bytes:
+        out, self._out = self._out, b""
+        return out
 
 
 class Server:
@@ -174,6 +180,8 @@ class Server:
         self.verifier = FakeVerifier()
         self.store = store or MemoryStore()
         self.offered: list[Entry] = []
+        self.tls: list[FakeTls] = []
+        """Of each connection that began it."""
         self.recorder: list[Any] = []
         self.told: list[tuple[Transaction, Verdict]] = []
         limits = limits or Limits()
@@ -210,7 +218,7 @@ class Server:
             "mx.ours.example",
             limits,
             timeouts,
-            None if tls == "none" else CertificateOptions(),
+            None if tls == "none" else self._make_tls,
             tls == "implicit",
             self.authenticator,
             self.guard,
@@ -224,6 +232,10 @@ class Server:
             self.clock,
             self.new_id,
         )
+
+    def _make_tls(self) -> FakeTls:
+        self.tls.append(FakeTls())
+        return self.tls[-1]
 
     def observe(self, transaction: Transaction, verdict: Verdict) -> None:
         self.told.append((transaction, verdict))
