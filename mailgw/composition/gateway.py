@@ -17,7 +17,7 @@ from mailgw.composition.inbound import make_inbound, trace_settings
 from mailgw.composition.learning import make_learning
 from mailgw.composition.outbound import make_outbound
 from mailgw.composition.reload import Reload
-from mailgw.composition.reporting import make_reporting
+from mailgw.composition.reporting import make_report_state, make_reporting
 from mailgw.composition.senders import make_senders
 from mailgw.config.endpoints import parse_address
 from mailgw.operation import garbage, log, tls, workers
@@ -75,8 +75,9 @@ def _gateway(
     senders = make_senders(etc, reactor)
     judge = judging.make_judge(etc, resolver, reactor, cpu, senders)
     history = make_history(settings, reactor)
-    outbound = make_outbound(etc, resolver, reactor, cpu, disk, entropy, place, history.recorder)
-    reporting = make_reporting(etc, resolver, outbound, reactor, cpu, entropy, place)
+    reports = make_report_state(settings, reactor)
+    outbound = make_outbound(etc, resolver, reactor, cpu, disk, entropy, place, history.recorder, reports.tls)
+    reporting = make_reporting(etc, reports, resolver, outbound, reactor, cpu, entropy, place)
     learning = make_learning(etc, reactor)
     observers = (*reporting.observers, senders.observe, *learning.observers)
     inbound = make_inbound(etc, judge, outbound, reactor, cpu, entropy, place, observers, history.recorder)
@@ -99,10 +100,10 @@ def _gateway(
         Part("resolver", nothing, resolver.stop),
         *history.parts,
         senders.part,
-        *reporting.first,
+        *reports.parts,
         *inbound.parts,
         *outbound.parts,
-        *reporting.last,
+        *reporting.parts,
         *learning.parts,
         Part("reload", reload.start, reload.stop),
         Part("garbage collector", garbage.settle, nothing),

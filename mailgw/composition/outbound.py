@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from mailgw.delivery.maildir import MaildirAgent
 from mailgw.delivery.relay import RelayAgent
 from mailgw.delivery.sessions import Sessions
 from mailgw.delivery.signing import CurrentKeys, Signer
+from mailgw.delivery.tlsresults import TlsObserver
 from mailgw.dns.interface import Resolver
 from mailgw.mail.address import Mailbox
 from mailgw.operation import workers
@@ -46,6 +47,8 @@ class Outbound:
     srs: Srs
     """The return paths that forwarded mail goes under: reception takes mail for them."""
     notices: HoldNotices
+    is_signed: Callable[[str], bool]
+    """Whether mail of an author in a domain, in A-labels, goes out under a signature of ours now."""
     parts: tuple[Part, ...]
 
 
@@ -58,9 +61,10 @@ def make_outbound(
     entropy: random.Random,
     place: Place,
     observer: FateObserver | None = None,
+    tls_observer: TlsObserver | None = None,
 ) -> Outbound:
-    """Put it together. `disk` are threads that may wait for files; `observer` is told what becomes of mail.
-    Raises ConfigurationErrors for keys that are wrong.
+    """Put it together. `disk` are threads that may wait for files; `observer` is told what becomes of mail, and
+    `tls_observer` what comes of TLS with MX hosts. Raises ConfigurationErrors for keys that are wrong.
 
     The queues that workers have left which are no more are emptied too, by a scheduler of their own each.
     """
@@ -68,7 +72,7 @@ def make_outbound(
     ours = next(iter(settings.domains), settings.hostname)
     srs = Srs(srs_domain(settings), reactor.seconds)
     maildir = MaildirAgent(settings.maildir, disk, settings.hostname, reactor)
-    hops = _make_sessions(settings, resolver, reactor, disk, entropy)
+    hops = _make_sessions(settings, resolver, reactor, disk, entropy, tls_observer)
     keys = CurrentKeys(settings, reactor, cpu)
     relay = RelayAgent(hops, disk, Signer(keys, settings.signing.expiry, reactor, cpu))
     verifier = CallAhead(hops, reactor, settings.timeouts.call_ahead)
@@ -105,7 +109,7 @@ def make_outbound(
         *(part for queue in queues for part in queue.running),
     )
     notices = _notices(etc, Mailbox("postmaster", ours), reactor, entropy)
-    return Outbound(queues[0].store, queues[0].scheduler, verifier, srs, notices, parts)
+    return Outbound(queues[0].store, queues[0].scheduler, verifier, srs, notices, keys.sign_for, parts)
 
 
 @frozen
@@ -154,7 +158,12 @@ def _notices(etc: Etc, postmaster: Mailbox, reactor: Any, entropy: random.Random
 
 
 def _make_sessions(
-    settings: Settings, resolver: Resolver, reactor: Any, disk: Pool, entropy: random.Random
+    settings: Settings,
+    resolver: Resolver,
+    reactor: Any,
+    disk: Pool,
+    entropy: random.Random,
+    observer: TlsObserver | None,
 ) -> Sessions:
     return Sessions(
         reactor,
@@ -165,6 +174,7 @@ def _make_sessions(
         disk,
         entropy,
         policies=settings.tls_policies,
+        observer=observer,
     )
 
 

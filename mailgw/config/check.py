@@ -208,18 +208,32 @@ def _check_dns(settings: Settings) -> Iterator[Finding]:
 
 
 def _check_reports(settings: Settings) -> Iterator[Finding]:
-    for key in ("sender", "inbox"):
-        text = getattr(settings.dmarc_reports, key)
-        try:
-            mailbox = Mailbox.parse(text) if text else None
-        except AddressError as error:
-            yield f"dmarc_reports.{key}", f'"{text}" is not an address: {error}'
+    dmarc, tls = settings.dmarc_reports, settings.tls_reports
+    addresses = {
+        "dmarc_reports.sender": dmarc.sender,
+        "dmarc_reports.inbox": dmarc.inbox,
+        "tls_reports.sender": tls.sender,
+        "tls_reports.contact": tls.contact,
+    }
+    parsed: dict[str, Mailbox] = {}
+    for key, text in addresses.items():
+        if not text:
             continue
-        if mailbox is not None and not mailbox.is_ascii:
-            yield f"dmarc_reports.{key}", f'"{text}" is not ASCII: many could not answer it'
-    for number, name in enumerate(settings.dmarc_reports.skip):
-        if not _is_domain_name(name):
-            yield f"dmarc_reports.skip[{number}]", f'"{name}" is not a domain name'
+        try:
+            parsed[key] = Mailbox.parse(text)
+        except AddressError as error:
+            yield key, f'"{text}" is not an address: {error}'
+            continue
+        if not parsed[key].is_ascii:
+            yield key, f'"{text}" is not ASCII: many could not answer it'
+    sender, contact = parsed.get("tls_reports.sender"), parsed.get("tls_reports.contact")
+    if sender and contact and sender.ascii_domain != contact.ascii_domain:
+        # RFC 8460 5.3: the submitter is the domain of the contact; 3: the signature is the submitter's.
+        yield "tls_reports.contact", f'"{tls.contact}" is not in the domain of sender, {sender.domain}'
+    for section, skip in (("dmarc_reports", dmarc.skip), ("tls_reports", tls.skip)):
+        for number, name in enumerate(skip):
+            if not _is_domain_name(name):
+                yield f"{section}.skip[{number}]", f'"{name}" is not a domain name'
 
 
 def _is_domain_name(text: str) -> bool:

@@ -43,6 +43,10 @@ class CurrentKeys:
     def ring(self) -> KeyRing:
         return self._current.value.ring
 
+    def sign_for(self, author_domain: str) -> bool:
+        """Whether mail of an author in that domain, in A-labels, is signed now."""
+        return bool(self.ring.for_author(author_domain))
+
     def start(self) -> None:
         """Say what the postmaster should know, and look at the files from now on."""
         for remark in self._current.value.remarks:

@@ -30,17 +30,17 @@ def tls_result(
     domain = ascii_domain(domain)  # RFC 8460 4.4 wants A-labels
     if connection.tls:
         return TlsResult(domain)
+    peer = connection.peer
     failure: FailureType = "starttls-not-supported"
     reason = ""
     if error is not None:
         if error.failure is None:
             return None
         failure = error.failure
-        if failure != "starttls-not-supported":
-            reason = error.outcome.reason
+        if error.handshake:
+            reason = connection.lost.removeprefix(f"{peer} ")
         elif error.outcome.reply is not None:
             reason = str(error.outcome.reply)
-    peer = connection.peer
     return TlsResult(
         domain,
         failure=failure,

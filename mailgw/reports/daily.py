@@ -33,9 +33,9 @@ _REMEMBERED = 60
 
 @frozen
 class Nobody:
-    """There is no report to send, and there will be none; `reason` is for people."""
+    """There is no report to send, and there will be none; `reason` is for people, empty where nobody asked."""
 
-    reason: str
+    reason: str = ""
 
 
 class ReportSource(Protocol):
@@ -44,6 +44,11 @@ class ReportSource(Protocol):
     @property
     def name(self) -> str:
         """Tells its reports from those of other sources, for ever."""
+        ...
+
+    @property
+    def max_reports(self) -> int:
+        """So many on a day, and no more."""
         ...
 
     async def subjects(self, day: int) -> Sequence[str]:
@@ -60,10 +65,7 @@ class ReportSource(Protocol):
 
 
 class DailyReports:
-    """The service. Several of them, each in its process, may share one database: a report goes out once.
-
-    `max_reports` is for a source and a day.
-    """
+    """The service. Several of them, each in its process, may share one database: a report goes out once."""
 
     log: ClassVar[Logger] = Logger()
 
@@ -74,14 +76,12 @@ class DailyReports:
         outbox: Outbox,
         clock: Any,
         entropy: random.Random,
-        max_reports: int,
     ) -> None:
         self._database = database
         self._sources = sources
         self._outbox = outbox
         self._clock = clock
         self._delay = _EARLIEST + entropy.random() * _SPREAD
-        self._max_reports = max_reports
         self._call: IDelayedCall | None = None
         self._running: Deferred[None] | None = None
         self._composing: Deferred[ReportMail | Nobody] | None = None
@@ -124,11 +124,11 @@ class DailyReports:
         last = today - 1 if now - today * DAY >= self._delay else today - 2
         for source in self._sources:
             try:
+                await source.forget(today - _DAYS)
                 for day in range(today - _DAYS, last + 1):
                     await self._send(source, day)
-                await source.forget(today - _DAYS)
             except TemporaryFailure as failure:
-                self._tell(source.name, 0, "", f"what was seen cannot be read: {failure.cause}")
+                self._tell(source.name, today, "", f"none now: {failure.cause}")
         await self._database.write(partial(issued.forget, before=today - _REMEMBERED))
         self._told = {key for key in self._told if key[1] >= today - _DAYS}
 
@@ -139,7 +139,7 @@ class DailyReports:
         for subject in waiting:
             if self._stopping:
                 return
-            if sent >= self._max_reports:
+            if sent >= source.max_reports:
                 self._tell(source.name, day, "", f"{sent} reports are sent, and no more: max_reports")
                 return
             sent += await self._send_one(source, day, subject)

@@ -100,8 +100,10 @@ class DmarcSource:
         resolver: Resolver,
         threads: Threads,
         clock: IReactorTime,
+        max_reports: int,
         skip: Sequence[str] = (),
     ) -> None:
+        self.max_reports = max_reports
         self._database = database
         self._reporter = reporter
         self._resolver = resolver

@@ -35,6 +35,11 @@ class Issued:
     at: float
     detail: str
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether it only says that nobody asked: of TLS that is most domains, and only their DNS tells."""
+        return self.state == "nobody" and not self.detail
+
 
 def claim(connection: sqlite3.Connection, key: Key, now: float) -> bool:
     """Take it on; False when another has."""

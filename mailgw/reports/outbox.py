@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from typing import ClassVar
@@ -31,6 +32,8 @@ class ReportMail:
     content: bytes
     detail: str
     """What it is, for people."""
+    lifetime: float = math.inf
+    """Seconds that it is tried, where that is less than what the queue gives to reports."""
 
 
 class Outbox:
@@ -68,7 +71,9 @@ class Outbox:
                     destination = evolve(destination, folder="inbox")
                 towards = evolve(recipient, forward_path=target.mailbox)
                 deliveries.append(
-                    Delivery(message_id, len(deliveries), towards, destination, now, now + self._lifetime)
+                    Delivery(
+                        message_id, len(deliveries), towards, destination, now, now + min(self._lifetime, mail.lifetime)
+                    )
                 )
         if not deliveries:
             return ""

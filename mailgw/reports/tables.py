@@ -53,6 +53,16 @@ MIGRATIONS = (
         PRIMARY KEY (report, number)
     ) WITHOUT ROWID
     """,
+    """
+    CREATE TABLE tls_seen (
+        day INTEGER NOT NULL,
+        domain TEXT NOT NULL,
+        policy TEXT NOT NULL,
+        failure TEXT NOT NULL,
+        count INTEGER NOT NULL,
+        PRIMARY KEY (day, domain, policy, failure)
+    ) WITHOUT ROWID
+    """,
 )
 
 

@@ -19,6 +19,7 @@ from mailgw.senderauth.signing_key import SigningKey
 _SIGNED = (
     "from", "sender", "reply-to", "to", "cc", "subject", "date", "message-id", "in-reply-to", "references",
     "mime-version", "content-type", "content-transfer-encoding", "autocrypt", "openpgp",
+    "tls-report-domain", "tls-report-submitter",  # RFC 8460 5.3
 )  # fmt: skip
 # Signed once more than they are there, so that nobody can add one (RFC 6376 8.15).
 _OVERSIGNED = frozenset(

@@ -8,16 +8,18 @@ import time
 
 from attrs import evolve
 
-from mailgw.reports import issued, observed
+from mailgw.reports import issued, observed, tls_observed
 from mailgw.reports.aggregate_reader import read_aggregate
 from mailgw.reports.aggregate_xml import to_xml
 from mailgw.reports.letter import packed
 from mailgw.reports.tables import DAY, MIGRATIONS, database_path
+from mailgw.reports.tls_report import read_tls_report
 from mailgw.state.database import connect, transact
 from tests.commands.files import CommandTest
 from tests.reports.support import PUBLISHED, RECORD
 from tests.reports.test_aggregate_xml import REPORT
 from tests.reports.test_reading import mailed
+from tests.reports.test_tls_observed import BAD, GOOD
 
 TODAY = int(time.time()) // DAY
 
@@ -96,6 +98,7 @@ class SendTests(CommandTest):
             [
                 lambda c: observed.count(c, TODAY, PUBLISHED, RECORD, 10),
                 lambda c: observed.count(c, TODAY, silent, RECORD, 10),
+                lambda c: tls_observed.add(c, {(TODAY, GOOD): 5, (TODAY, BAD): 2}),
                 lambda c: issued.claim(c, issued.Key("dmarc", TODAY - 1, "sender.example"), time.time()),
                 lambda c: issued.settle(
                     c, issued.Key("dmarc", TODAY - 1, "sender.example"), "sent", time.time(), "2 records"
@@ -107,15 +110,65 @@ class SendTests(CommandTest):
     def test_pending(self) -> None:
         rows = self.json_lines("reports", "pending", "--json")
         self.assertEqual(
-            [(row["domain"], row["messages"], row["state"]) for row in rows],
+            [(row["domain"], row["messages"], row["state"]) for row in rows if row["kind"] == "dmarc"],
             [("sender.example", 1, "no [dmarc_reports] sender"), ("silent.example", 1, "asks for none")],
         )
         self.configuration.write_text(
             self.configuration.read_text() + '\n[dmarc_reports]\nsender = "dmarc@example.org"\n'
         )
-        (first, _) = self.json_lines("reports", "pending", "--json")
+        first = self.json_lines("reports", "pending", "--json")[0]
         self.assertEqual(first["state"], "waits")
-        self.assertIn("2 domains on", self.run_command("reports", "pending").output)
+        self.assertIn("3 domains on", self.run_command("reports", "pending").output)
+
+    def settle(self, state: issued.State, detail: str) -> None:
+        key = issued.Key("tls", TODAY, "dest.example")
+        connection = connect(database_path(str(self.folder / "state")), MIGRATIONS)
+        transact(
+            connection,
+            [
+                lambda c: issued.claim(c, key, time.time()),
+                lambda c: issued.settle(c, key, state, time.time(), detail),
+            ],
+        )
+        connection.close()
+
+    def test_pending_of_tls(self) -> None:
+        def last() -> dict[str, object]:
+            return self.json_lines("reports", "pending", "--json")[-1]
+
+        self.assertEqual(
+            last(),
+            {
+                "kind": "tls",
+                "domain": "dest.example",
+                "policies": ["no-policy-found"],
+                "sessions": 5,
+                "failures": 2,
+                "state": "no [tls_reports] sender",
+            },
+        )
+        text = self.configuration.read_text()
+        self.configuration.write_text(text + '\n[tls_reports]\nsender = "tls@example.org"\n')
+        self.assertEqual(last()["state"], "waits")
+        self.configuration.write_text(text + '\n[tls_reports]\nskip = ["dest.example"]\n')
+        self.assertEqual(last()["state"], "skipped")
+        self.settle("nobody", "")
+        self.assertEqual(last()["state"], "asks for none")
+        # Most domains ask for none: they are not listed.
+        self.assertEqual(len(self.json_lines("reports", "sent", "--json")), 1)
+
+    def test_sent_of_tls(self) -> None:
+        self.settle("sent", "7 sessions")
+        rows = self.json_lines("reports", "sent", "--json")
+        self.assertEqual(
+            [(row["source"], row["subject"]) for row in rows], [("tls", "dest.example"), ("dmarc", "sender.example")]
+        )
+
+    def test_preview_of_tls(self) -> None:
+        report = read_tls_report(self.run_command("reports", "preview", "Dest.example", "--tls").output.encode())
+        ((policy),) = report.policies
+        self.assertEqual((policy.domain, policy.successes, policy.failures), ("dest.example", 5, 2))
+        self.run_command("reports", "preview", "sender.example", "--tls", code=1)
 
     def test_preview(self) -> None:
         report = read_aggregate(self.run_command("reports", "preview", "Sender.example").output.encode())

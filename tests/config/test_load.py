@@ -200,6 +200,16 @@ class ReportTests(ConfigurationTest):
             },
         )
 
+    def test_of_tls(self) -> None:
+        errors = self.errors(
+            f'{BASE}\n[tls_reports]\nsender = "tls@example.org"\ncontact = "post@example.net"\nskip = ["a b"]\n'
+        )
+        self.assertEqual(set(errors), {"tls_reports.contact", "tls_reports.skip[0]"})
+        self.assertIn("not in the domain of sender", errors["tls_reports.contact"].message)
+        self.assertEqual(set(self.errors(f'{BASE}\n[tls_reports]\nsender = "tls"\n')), {"tls_reports.sender"})
+        right = f'{BASE}\n[tls_reports]\nsender = "tls@example.org"\ncontact = "post@EXAMPLE.org"\n'
+        self.assertEqual(self.settings(right).tls_reports.contact, "post@EXAMPLE.org")
+
     def test_what_is_right(self) -> None:
         text = '[dmarc_reports]\nsender = "dmarc@example.org"\ninbox = "r@example.org"\nskip = ["example.org"]\n'
         self.assertEqual(self.settings(BASE + text).dmarc_reports.skip, ("example.org",))

@@ -95,11 +95,16 @@ class TlsResultTests(LoopbackTestCase):
         agent = self.mx_agent()
         self.assertIsInstance(await self.send(agent), Delivered)
         self.assertEqual(len(peer.sessions), 2)
-        self.failed("validation-failure", "TLS")
+        self.failed("validation-failure", "^failed in TLS: ")
         # While it is known to be broken, TLS is not attempted: that is no session to report.
         agent.sessions.pool._settings = evolve(agent.sessions.settings, max_messages=1)
         await self.send(agent)
         self.assertEqual(len(self.seen), 1)
+
+    async def test_a_certificate_that_is_not_good(self) -> None:
+        self.serve()
+        self.assertIsInstance(await self.send(self.mx_agent(tls="verified")), Delayed)
+        self.failed("certificate-host-mismatch", "^has a certificate that is for another name$")
 
     async def test_what_never_came_to_tls_is_not_told(self) -> None:
         """4.3.4: transient errors are not required to be reported."""

@@ -36,6 +36,7 @@ class Source:
     """Has a report for each of `names` on each day of `days`."""
 
     name = "test"
+    max_reports = 100
 
     def __init__(self, *names: str) -> None:
         self.names = names
@@ -83,12 +84,12 @@ class DailyCase(SynchronousTestCase):
         self.source = Source("a.example", "b.example")
         self.entropy = random.Random(1)
 
-    def service(self, most: int = 100) -> DailyReports:
+    def service(self) -> DailyReports:
         outbox = Outbox(self.store.put, self.offered.append, Router(), self.clock, self.entropy, 1000.0)
-        return DailyReports(self.database, [self.source], outbox, self.clock, self.entropy, most)
+        return DailyReports(self.database, [self.source], outbox, self.clock, self.entropy)
 
-    def start(self, most: int = 100) -> DailyReports:
-        service = self.service(most)
+    def start(self) -> DailyReports:
+        service = self.service()
         service.start()
         self.addCleanup(lambda: Deferred.fromCoroutine(service.stop()))
         return service
@@ -243,7 +244,8 @@ class TroubleTests(DailyCase):
         self.assertEqual(len(self.source.composed), 2)
 
     def test_a_day_has_so_many_reports(self) -> None:
-        self.start(most=1)
+        self.source.max_reports = 1
+        self.start()
         self.clock.pump([300] * 5)
         self.assertEqual(self.sent(), [f"{TODAY - 1} a.example"])
         self.assertEqual(self.warnings, ["1 reports are sent, and no more: max_reports"])

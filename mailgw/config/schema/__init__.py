@@ -18,7 +18,7 @@ from mailgw.config.schema.filtering import (
 )
 from mailgw.config.schema.operation import Dns, History, Log
 from mailgw.config.schema.reception import DEFAULT_RATES, Extension, Limits, Listener, Rate, Timeouts, Tls, Trace
-from mailgw.config.schema.reports import DmarcReports
+from mailgw.config.schema.reports import DmarcReports, TlsReports
 from mailgw.config.schema.routing import Domain, Maildir, Routing
 from mailgw.config.schema.settings import Settings
 from mailgw.config.schema.signing import Signing
@@ -56,5 +56,6 @@ __all__ = [
     "Timeouts",
     "Tls",
     "TlsPolicy",
+    "TlsReports",
     "Trace",
 ]

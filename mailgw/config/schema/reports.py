@@ -27,3 +27,19 @@ class DmarcReports:
         "",
     )
     keep: float = setting("What was read is kept that long.", 34214400.0)
+
+
+@frozen
+class TlsReports:
+    """Reports on TLS (RFC 8460): once a day, to each domain that we sent mail to and that asks for them (TLS-RPT), how
+    often TLS with its MX hosts came about, and why it failed."""
+
+    sender: str = setting(
+        "Address that they are sent from. Nobody takes them without a DKIM signature of its domain. Empty: none are"
+        " sent, and nothing is kept for them.",
+        "",
+    )
+    organisation: str = setting("Our name in them. Empty: the domain of `sender`.", "")
+    contact: str = setting("Address of whom to ask about them, in the domain of `sender`. Empty: `sender`.", "")
+    skip: tuple[str, ...] = setting("Recipient domains that get none.", ())
+    max_reports: int = setting("Reports a day.", 5000)

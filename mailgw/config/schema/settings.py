@@ -10,7 +10,7 @@ from attrs import field, frozen
 from mailgw.config.schema.delivery import Forwarding, Quarantine, Queue, Relay, Reports, Route, TlsPolicy
 from mailgw.config.schema.operation import Dns, History, Log
 from mailgw.config.schema.reception import Limits, Listener, Rate, Timeouts, Tls, Trace
-from mailgw.config.schema.reports import DmarcReports
+from mailgw.config.schema.reports import DmarcReports, TlsReports
 from mailgw.config.schema.routing import Domain, Maildir, Routing
 from mailgw.config.schema.setting import setting
 from mailgw.config.schema.signing import Signing
@@ -62,5 +62,6 @@ class Settings:
     dns: Dns = field(factory=Dns)
     trace: Trace = field(factory=Trace)
     dmarc_reports: DmarcReports = field(factory=DmarcReports)
+    tls_reports: TlsReports = field(factory=TlsReports)
     history: History = field(factory=History)
     log: Log = field(factory=Log)
