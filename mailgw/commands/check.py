@@ -54,6 +54,7 @@ def _errors_of_parts(path: Path) -> Iterator[ConfigError]:
 
 def _errors_of_secrets(settings: Settings, path: Path) -> Iterator[ConfigError]:
     """Look at certificates, keys and passwords: what the gateway reads when it starts, or later."""
+    from mailgw.delivery.clienttls import TrustError, read_trust
     from mailgw.operation.tls import TlsError, server_options
 
     try:
@@ -61,6 +62,10 @@ def _errors_of_secrets(settings: Settings, path: Path) -> Iterator[ConfigError]:
     except TlsError as error:
         key, _, message = str(error).partition(": ")
         yield from number_lines([ConfigError(str(path), key, message)])
+    try:
+        read_trust(settings.relay.ca_file)
+    except TrustError as error:
+        yield ConfigError(settings.relay.ca_file, "", str(error))
     for name, route in settings.routes.items():
         if route.password_file:
             problem = _problem_of_password(route.password_file)

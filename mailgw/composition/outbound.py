@@ -11,6 +11,7 @@ from typing import Any
 from attrs import frozen
 
 from mailgw.composition.etc import Etc
+from mailgw.composition.nexthops import make_next_hops
 from mailgw.config.schema import Settings
 from mailgw.delivery.alias import AliasAgent
 from mailgw.delivery.callahead import CallAhead
@@ -19,7 +20,6 @@ from mailgw.delivery.forward import ForwardAgent, UnforwardableAgent
 from mailgw.delivery.holdnotice import HoldNotices
 from mailgw.delivery.maildir import MaildirAgent
 from mailgw.delivery.relay import RelayAgent
-from mailgw.delivery.sessions import Sessions
 from mailgw.delivery.signing import CurrentKeys, Signer
 from mailgw.delivery.tlsresults import TlsObserver
 from mailgw.dns.interface import Resolver
@@ -72,7 +72,8 @@ def make_outbound(
     ours = next(iter(settings.domains), settings.hostname)
     srs = Srs(srs_domain(settings), reactor.seconds)
     maildir = MaildirAgent(settings.maildir, disk, settings.hostname, reactor)
-    hops = _make_sessions(settings, resolver, reactor, disk, entropy, tls_observer)
+    way = make_next_hops(settings, resolver, reactor, disk, entropy, place, tls_observer)
+    hops = way.sessions
     keys = CurrentKeys(settings, reactor, cpu)
     relay = RelayAgent(hops, disk, Signer(keys, settings.signing.expiry, reactor, cpu))
     verifier = CallAhead(hops, reactor, settings.timeouts.call_ahead)
@@ -103,6 +104,7 @@ def make_outbound(
         Part("return paths", lambda: _load_srs(srs, settings), nothing),
         *(queue.opened for queue in queues),
         Part("folders", nothing, maildir.close),
+        *way.parts,
         Part("DKIM keys", keys.start, keys.stop),
         Part("relay", nothing, relay.close),
         Part("call-ahead", nothing, verifier.stop),
@@ -155,27 +157,6 @@ def _notices(etc: Etc, postmaster: Mailbox, reactor: Any, entropy: random.Random
     settings = etc.settings
     lifetime = settings.queue.report_lifetime
     return HoldNotices(settings.hostname, postmaster, etc.router, settings.quarantine, lifetime, reactor, entropy)
-
-
-def _make_sessions(
-    settings: Settings,
-    resolver: Resolver,
-    reactor: Any,
-    disk: Pool,
-    entropy: random.Random,
-    observer: TlsObserver | None,
-) -> Sessions:
-    return Sessions(
-        reactor,
-        resolver,
-        settings.relay,
-        settings.routes,
-        settings.hostname,
-        disk,
-        entropy,
-        policies=settings.tls_policies,
-        observer=observer,
-    )
 
 
 def _load_srs(srs: Srs, settings: Settings) -> None:

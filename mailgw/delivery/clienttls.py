@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import ipaddress
+from typing import Any, Literal
 
+from cryptography import x509
 from OpenSSL import SSL, crypto
 from service_identity import VerificationError
 from service_identity.hazmat import DNS_ID, IPAddress_ID, verify_service_identity
 from service_identity.pyopenssl import extract_patterns
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
-from twisted.internet.ssl import Certificate, CertificateOptions, TLSVersion, platformTrust
+from twisted.internet.ssl import Certificate, CertificateOptions, TLSVersion, platformTrust, trustRootFromCertificates
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
 from mailgw.mail.tlsresult import FailureType
+
+TlsVersion = Literal["1.2", "1.3"]
+_MINIMUM = {"1.2": TLSVersion.TLSv1_2, "1.3": TLSVersion.TLSv1_3}
 
 # X509_verify_cert(3): what most certificates fail for, in words that end "it has a certificate that ...".
 _WORDS: dict[int, tuple[FailureType, str]] = {
@@ -34,6 +39,8 @@ class UnverifiedTls:
     """
 
     proof = "certificate not verified"
+    strict = True
+    """Whether `failure` ended the session."""
 
     def __init__(self, options: CertificateOptions, name: str) -> None:
         self.failure: FailureType | None = None
@@ -86,26 +93,68 @@ class VerifiedTls(UnverifiedTls):
         return True
 
 
+class WatchedTls(VerifiedTls):
+    """Goes on whatever the certificate is, and says what is wrong with it: for the log, and for the reports to domains
+    whose MTA-STS policy is only tested (RFC 8461 5)."""
+
+    strict = False
+
+    @property
+    def proof(self) -> str:  # type: ignore[override]
+        return f"certificate not verified: it {self.reason}" if self.failure else "certificate verified"
+
+    def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
+        connection = super().clientConnectionForTLS(tlsProtocol)
+        connection.set_verify(SSL.VERIFY_PEER, self._watch)
+        return connection
+
+    def _watch(self, *certificate: Any) -> bool:
+        if self.failure is None:
+            self._verify(*certificate)
+        return True
+
+
 class ClientTls:
-    """Makes what `startTLS` takes for a host. `trust_root` is for tests: who signs, when it is not the platform."""
+    """Makes what `startTLS` takes for a host. `trust_root` says who signs, where it is not the platform."""
 
-    def __init__(self, trust_root: Certificate | None = None) -> None:
+    def __init__(self, trust_root: Any = None) -> None:
         self._trust_root = trust_root
-        self._any: CertificateOptions | None = None
-        self._trusting: CertificateOptions | None = None
+        self._options: dict[TlsVersion, CertificateOptions] = {}
 
-    def unverified(self, name: str) -> UnverifiedTls:
+    def unverified(self, name: str, minimum: TlsVersion = "1.2") -> WatchedTls:
         """TLS with whoever is there; `name` goes into SNI."""
-        if self._any is None:
-            self._any = CertificateOptions(raiseMinimumTo=TLSVersion.TLSv1_2)
-        return UnverifiedTls(self._any, name)
+        return WatchedTls(self._trusting(minimum), name)
 
-    def verified(self, name: str) -> VerifiedTls:
+    def verified(self, name: str, minimum: TlsVersion = "1.2") -> VerifiedTls:
         """TLS with a host that proves to be `name`."""
-        if self._trusting is None:  # reading the platform's certificates takes milliseconds: once is enough
+        return VerifiedTls(self._trusting(minimum), name)
+
+    def _trusting(self, minimum: TlsVersion) -> CertificateOptions:
+        options = self._options.get(minimum)
+        if options is None:  # reading the platform's certificates takes milliseconds: once is enough
             trust = self._trust_root or platformTrust()
-            self._trusting = CertificateOptions(trustRoot=trust, raiseMinimumTo=TLSVersion.TLSv1_2)
-        return VerifiedTls(self._trusting, name)
+            options = CertificateOptions(trustRoot=trust, raiseMinimumTo=_MINIMUM[minimum])
+            self._options[minimum] = options
+        return options
+
+
+class TrustError(Exception):
+    """A file of certificates cannot be used; the text says why."""
+
+
+def read_trust(path: str) -> Any:
+    """Read the certificates (PEM) of authorities, for a trust root; None, the platform's, for no path. Raises
+    TrustError."""
+    if not path:
+        return None
+    try:
+        with open(path, "rb") as file:
+            certificates = x509.load_pem_x509_certificates(file.read())
+    except OSError as error:
+        raise TrustError(f"[relay] ca_file cannot be read: {error.strerror}") from None
+    except ValueError:
+        raise TrustError("[relay] ca_file holds no PEM certificates that can be read") from None
+    return trustRootFromCertificates([Certificate(crypto.X509.from_cryptography(one)) for one in certificates])
 
 
 def _is_address(name: str) -> bool:

@@ -52,7 +52,7 @@ class SmtpConnection(Protocol):
         self.tls = ""
         """Version and what the certificate proves, once TLS is up."""
         self.tls_failure: FailureType | None = None
-        """Why it was lost, if TLS could not be agreed on, or the certificate is not good."""
+        """What is wrong with its TLS or its certificate, whether it was lost for that or goes on all the same."""
         self.announced = ""
         """The name in its greeting."""
         self.local_address = ""
@@ -103,8 +103,8 @@ class SmtpConnection(Protocol):
         self.transport.startTLS(securing)
         await self._handshake
         handle: SSL.Connection = self.transport.getHandle()
+        self.tls_failure = securing.failure
         if not securing.confirm(handle):
-            self.tls_failure = securing.failure
             self.abort(f"{self.peer} has a certificate that {securing.reason}")
             raise SessionLost(self.lost)
         self.tls = f"{handle.get_protocol_version_name()}, {securing.proof}"
@@ -316,7 +316,7 @@ class SmtpConnection(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._deadline.stop()
         self._quitting = False
-        if self._securing and self._securing.failure:
+        if self._securing and self._securing.strict and self._securing.failure:
             self.tls_failure = self._securing.failure
             self.lost = self.lost or f"{self.peer} has a certificate that {self._securing.reason}"
         elif isinstance(reason.value, SSL.Error):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from mailgw.delivery.classify import Unreachable, greeting_refused
-from mailgw.delivery.clienttls import ClientTls
+from mailgw.delivery.clienttls import ClientTls, TlsVersion
 from mailgw.delivery.connection import SessionLost, SmtpConnection
 from mailgw.mail.reply import Reply
 from mailgw.queue.item import Delayed
@@ -38,10 +38,17 @@ class Access:
     REQUIRETLS; empty for what is usual."""
     dane: bool = True
     """Whether TLSA records of the host may say more; [tls_policies] can forbid it for a domain."""
+    minimum_version: TlsVersion = "1.2"
 
     def __repr__(self) -> str:
         tls = f"tls={self.tls!r}, basis={self.basis!r}, dane={self.dane!r}"
         return f"Access({tls}, username={self.username!r}, lmtp={self.lmtp!r})"
+
+    @property
+    def common(self) -> bool:
+        """Whether TLS that is not as demanded is in the way of everybody's mail to the host; else of this domain's, or
+        this message's."""
+        return self.basis not in ("mta-sts", "requiretls")
 
     @property
     def demand(self) -> str:
@@ -102,13 +109,14 @@ async def _start_tls(connection: SmtpConnection, access: Access, hostname: str, 
 
 
 async def _handshake(connection: SmtpConnection, access: Access, tls: ClientTls) -> None:
+    name, minimum = connection.peer.name, access.minimum_version
     verified = access.tls in ("verified", "implicit")
-    name = connection.peer.name
+    securing = tls.verified(name, minimum) if verified else tls.unverified(name, minimum)
     try:
-        await connection.start_tls(tls.verified(name) if verified else tls.unverified(name))
+        await connection.start_tls(securing)
     except SessionLost as error:
         demand = "" if access.tls == "opportunistic" else f" (TLS is {access.tls}, {access.demand})"
-        outcome = Delayed("4.7.5", f"no TLS: {error}{demand}", str(connection.peer), site_wide=True)
+        outcome = Delayed("4.7.5", f"no TLS: {error}{demand}", str(connection.peer), site_wide=access.common)
         failure = connection.tls_failure or "validation-failure"
         raise Unreachable(
             outcome, failure=failure, handshake=True, insecure=connection.tls_failure is not None
@@ -126,7 +134,7 @@ async def _authenticate(connection: SmtpConnection, access: Access) -> None:
 
 
 def _no_tls(connection: SmtpConnection, access: Access, reason: str, reply: Reply | None = None) -> Unreachable:
-    outcome = _lacks(connection, f"{reason}, {access.demand}", reply)
+    outcome = evolve(_lacks(connection, f"{reason}, {access.demand}", reply), site_wide=access.common)
     return Unreachable(outcome, failure="starttls-not-supported", insecure=True)
 
 

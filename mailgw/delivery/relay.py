@@ -12,7 +12,7 @@ from mailgw.delivery import tlspolicy
 from mailgw.delivery.attempt import Attempt, Signer
 from mailgw.delivery.classify import Peer, Unreachable, is_too_many_recipients, outcome_of
 from mailgw.delivery.connection import SmtpConnection
-from mailgw.delivery.sessions import NextHops, Sessions, site_of
+from mailgw.delivery.sessions import NextHops, Sessions
 from mailgw.operation.threads import Threads
 from mailgw.queue.item import Delayed, Delivered, Delivery, Destination, Outcome, QueuedMessage
 from mailgw.smtp.client import MailTransaction
@@ -39,13 +39,7 @@ class RelayAgent:
 
     async def site(self, destination: Destination) -> str:
         """`route:NAME`, or `mx:` and the sorted MX hosts."""
-        kind, _, domain = destination.target.partition(":")
-        if kind == "mx":
-            try:
-                return site_of(await self.sessions.exchangers.hosts(domain))
-            except Unreachable:
-                pass  # `deliver` will say why
-        return destination.target
+        return await self.sessions.site(destination.target)
 
     async def deliver(self, message: QueuedMessage, deliveries: Sequence[Delivery]) -> Sequence[Outcome]:
         """Attempt it: over a connection that is open, else over new ones to one host after the other."""
@@ -72,7 +66,7 @@ class RelayAgent:
             if not attempt.pending:
                 return
             try:
-                addresses = await self.sessions.exchangers.addresses(host, hops.local.family)
+                addresses = await self.sessions.exchangers.addresses(host)
             except Unreachable as error:
                 attempt.note_all(error.outcome)
                 continue
@@ -81,13 +75,12 @@ class RelayAgent:
                     return
                 if address == but:
                     continue
+                tries -= 1
                 try:
                     connection = await self.sessions.connect(Peer(host, address), port, hops, observed=observed)
                 except Unreachable as error:
-                    tries -= not error.no_way
-                    attempt.note_all(tlspolicy.unreachable(attempt.message, error), weak=error.no_way)
+                    attempt.note_all(tlspolicy.unreachable(attempt.message, error))
                     continue
-                tries -= 1
                 sessions -= 1
                 await self._use(connection, hops, attempt)
 

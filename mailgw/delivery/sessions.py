@@ -15,16 +15,16 @@ from twisted.logger import Logger
 from mailgw.config import schema
 from mailgw.config.endpoints import parse_host
 from mailgw.delivery.attempt import NO_CONNECTION
+from mailgw.delivery.choice import AccessChooser
 from mailgw.delivery.classify import Peer, Unreachable
 from mailgw.delivery.clienttls import ClientTls
 from mailgw.delivery.connection import SmtpConnection
-from mailgw.delivery.domainpolicies import DomainPolicies
-from mailgw.delivery.localend import LocalEnd, has_no_way
 from mailgw.delivery.mx import MailExchangers
 from mailgw.delivery.opening import Access, open_session
 from mailgw.delivery.pool import ConnectionPool
 from mailgw.delivery.tlsresults import TlsObserver, tls_result
 from mailgw.dns.interface import Resolver
+from mailgw.mail.tlsresult import NO_POLICY, AppliedPolicy
 from mailgw.operation.outbox import Outbox
 from mailgw.operation.threads import Threads
 from mailgw.queue.item import Delayed
@@ -49,9 +49,10 @@ class NextHops:
 
     key: tuple[str, Access]
     hosts: tuple[tuple[str, int], ...]
-    local: LocalEnd
     domain: str = ""
     """The recipient domain whose MX hosts they are (what TLS policies and reports are about); empty for a route."""
+    policy: AppliedPolicy = NO_POLICY
+    """The MTA-STS policy of that domain, also one that is only tested."""
 
     @property
     def access(self) -> Access:
@@ -77,11 +78,10 @@ class Sessions:
         threads: Threads,
         random: random.Random,
         tls: ClientTls | None = None,
-        policies: Mapping[str, schema.TlsPolicy] = {},
+        chooser: AccessChooser | None = None,
         observer: TlsObserver | None = None,
     ) -> None:
-        """`policies` are by recipient domain, or by "*.DOMAIN" for all below one. `observer` is told what comes of TLS
-        with MX hosts."""
+        """`chooser` says how to speak with MX hosts; `observer` is told what comes of TLS with them."""
         self.settings = settings
         self.exchangers = MailExchangers(resolver, hostname, random)
         self.pool = ConnectionPool(settings)
@@ -89,11 +89,10 @@ class Sessions:
         self._outbox = Outbox(reactor)
         self._routes = routes
         self._hostname = hostname
-        self._local = LocalEnd.of(hostname, settings)
         self._threads = threads
         self._tls = tls or ClientTls()
         self._by_route: dict[str, tuple[schema.Route, NextHops]] = {}
-        self._policies = DomainPolicies(policies)
+        self._chooser = chooser or AccessChooser({})
         self._clear_text: dict[tuple[str, int], float] = {}
         self._observer = observer
 
@@ -102,8 +101,9 @@ class Sessions:
         kind, _, name = target.partition(":")
         if kind == "mx":
             names = await self.exchangers.hosts(name)
-            hosts = tuple((host, self.settings.port) for host in names)
-            return NextHops((site_of(names), self._policies.access(name)), hosts, self._local, name)
+            choice = await self._chooser.choose(name, names)
+            hosts = tuple((host, self.settings.port) for host in choice.hosts)
+            return NextHops((site_of(names), choice.access), hosts, name, choice.policy)
         route = self._routes.get(name)
         if kind != "route" or route is None:
             reason = f"there is no [routes.{name}] in the configuration, which mail in the queue wants"
@@ -116,10 +116,24 @@ class Sessions:
         password = await self._password(route) if route.username else ""
         lmtp = route.protocol == "lmtp"
         hosts = tuple(parse_host(host, LMTP_PORT if lmtp else PORT) for host in route.hosts)
-        access = Access(route.tls, route.username, password, lmtp, "route")
-        hops = NextHops((target, access), hosts, LocalEnd.of(self._hostname, self.settings, route))
+        hops = NextHops((target, Access(route.tls, route.username, password, lmtp, "route")), hosts)
         self._by_route[name] = (route, hops)
         return hops
+
+    async def site(self, target: str) -> str:
+        """Name what is behind a target: `route:NAME`, or for `mx:DOMAIN` the sorted MX hosts, apart from others' where
+        the domain has them spoken to in another way. The target itself when that cannot be found out now.
+        """
+        kind, _, domain = target.partition(":")
+        if kind != "mx":
+            return target
+        try:
+            hosts = await self.exchangers.hosts(domain)
+            choice = await self._chooser.choose(domain, hosts, wait=False)
+        except Unreachable:
+            return target  # `next_hops` will say why
+        tls = choice.access.tls
+        return site_of(hosts) if tls == "opportunistic" else f"{site_of(hosts)};{tls}"
 
     async def _password(self, route: schema.Route) -> str:
         try:
@@ -132,14 +146,14 @@ class Sessions:
         """Open a session with a host of `hops`; in clear text when TLS was optional and is broken there.
         Raises Unreachable. When it is not `observed`, what comes of TLS is told nobody.
         """
-        domain = hops.domain if observed else ""
+        told = hops if observed and hops.domain else None
         access = hops.access
         opportunistic = access.tls == "opportunistic"
         server = (peer.address, port)  # behind another port of the address TLS may be sound
         if opportunistic and self._clear_text.get(server, 0.0) > self._reactor.seconds():
-            return await self._open(peer, port, evolve(access, tls="none"), hops.local)
+            return await self._open(peer, port, evolve(access, tls="none"))
         try:
-            return await self._open(peer, port, access, hops.local, domain)
+            return await self._open(peer, port, access, told)
         except Unreachable as error:
             if access.username:
                 self._by_route.clear()  # perhaps the password is wrong: the next attempt reads its file anew
@@ -150,28 +164,25 @@ class Sessions:
         if len(self._clear_text) >= MAX_CLEAR_TEXT:
             self._clear_text.clear()
         self._clear_text[server] = self._reactor.seconds() + CLEAR_TEXT_TIME
-        return await self._open(peer, port, evolve(access, tls="none"), hops.local)
+        return await self._open(peer, port, evolve(access, tls="none"))
 
-    async def _open(self, peer: Peer, port: int, access: Access, local: LocalEnd, domain: str = "") -> SmtpConnection:
+    async def _open(self, peer: Peer, port: int, access: Access, told: NextHops | None = None) -> SmtpConnection:
         connection = SmtpConnection(self._reactor, self._outbox, self.settings, peer)
         endpoint = TCP6ClientEndpoint if ":" in peer.address else TCP4ClientEndpoint
-        source = local.source(peer.address)
-        bind = (source, 0) if source else None
         try:
-            await endpoint(self._reactor, peer.address, port, self.settings.connect_timeout, bind).connect(
+            await endpoint(self._reactor, peer.address, port, timeout=self.settings.connect_timeout).connect(
                 Factory.forProtocol(lambda: connection)
             )
         except (ConnectError, OSError) as error:
-            reason = f"no connection to {peer} port {port}{' from ' if source else ''}{source}: {error}"
-            outcome = Delayed(NO_CONNECTION, reason, str(peer), site_wide=True)
-            raise Unreachable(outcome, no_way=has_no_way(error)) from error
+            reason = f"no connection to {peer} port {port}: {error}"
+            raise Unreachable(Delayed(NO_CONNECTION, reason, str(peer), site_wide=True)) from error
         self.pool.add(connection)
         try:
-            await open_session(connection, access, local.name, self._tls)
+            await open_session(connection, access, self._hostname, self._tls)
         except Unreachable as error:
-            self._observe(domain, connection, access, error)
+            self._observe(told, connection, access, error)
             raise
-        self._observe(domain, connection, access)
+        self._observe(told, connection, access)
         self.log.info(
             "session with {peer}: {tls}",
             event="relay_session",
@@ -182,10 +193,10 @@ class Sessions:
         return connection
 
     def _observe(
-        self, domain: str, connection: SmtpConnection, access: Access, error: Unreachable | None = None
+        self, told: NextHops | None, connection: SmtpConnection, access: Access, error: Unreachable | None = None
     ) -> None:
-        if self._observer is not None and domain:
-            result = tls_result(domain, connection, access, error)
+        if self._observer is not None and told is not None:
+            result = tls_result(told.domain, connection, access, error, told.policy)
             if result is not None:
                 self._observer(result)
 

@@ -8,7 +8,7 @@ from mailgw.delivery.classify import Unreachable
 from mailgw.delivery.connection import SmtpConnection
 from mailgw.delivery.opening import Access
 from mailgw.mail.address import ascii_domain
-from mailgw.mail.tlsresult import FailureType, TlsResult
+from mailgw.mail.tlsresult import NO_POLICY, AppliedPolicy, FailureType, TlsResult
 
 
 class TlsObserver(Protocol):
@@ -18,9 +18,15 @@ class TlsObserver(Protocol):
 
 
 def tls_result(
-    domain: str, connection: SmtpConnection, access: Access, error: Unreachable | None = None
+    domain: str,
+    connection: SmtpConnection,
+    access: Access,
+    error: Unreachable | None = None,
+    policy: AppliedPolicy = NO_POLICY,
 ) -> TlsResult | None:
     """Say what a session that was opened, or broke with `error`, says about TLS; None when it says nothing.
+
+    `policy` is the domain's MTA-STS policy. Where it is only tested, the session went on with what would have ended it.
 
     What never came to TLS says nothing: no connection, a greeting or EHLO that was refused, time that ran out (RFC 8460
     4.3.4 wants no report of what is transient).
@@ -28,21 +34,23 @@ def tls_result(
     if access.tls == "none" or domain.startswith("["):
         return None
     domain = ascii_domain(domain)  # RFC 8460 4.4 wants A-labels
-    if connection.tls:
-        return TlsResult(domain)
+    noted = connection.tls_failure if policy.type == "sts" else None
+    if connection.tls and noted is None:
+        return TlsResult(domain, policy)
     peer = connection.peer
-    failure: FailureType = "starttls-not-supported"
-    reason = ""
+    failure: FailureType = noted or "starttls-not-supported"
+    reason = connection.tls
     if error is not None:
         if error.failure is None:
             return None
-        failure = error.failure
+        failure, reason = error.failure, ""
         if error.handshake:
             reason = connection.lost.removeprefix(f"{peer} ")
         elif error.outcome.reply is not None:
             reason = str(error.outcome.reply)
     return TlsResult(
         domain,
+        policy,
         failure=failure,
         sending_ip=connection.local_address,
         mx_host=peer.name,

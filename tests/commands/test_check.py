@@ -74,6 +74,12 @@ class CheckTests(CommandTest):
         self.assertIn("/p is empty", self.run_command("check", code=1).stderr)
         self.write("p", "secret\n")
         self.run_command("check")
+        self.add('[relay]\nca_file = "ca.pem"\n')
+        self.assertIn("/ca.pem: [relay] ca_file cannot be read", self.run_command("check", code=1).stderr)
+        self.write("ca.pem", "nonsense")
+        self.assertIn("/ca.pem: [relay] ca_file holds no PEM", self.run_command("check", code=1).stderr)
+        self.write("ca.pem", 2 * certificate.decode())
+        self.run_command("check")
 
     def test_programs_are_looked_at_and_not_run(self) -> None:
         self.run_command("user", "add", "alice@example.org", "--no-password")

@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from mailgw.config import schema
+from mailgw.delivery.choice import AccessChooser
 from mailgw.delivery.clienttls import ClientTls
 from mailgw.delivery.domainpolicies import DomainPolicies
 from mailgw.delivery.relay import RelayAgent
@@ -42,7 +43,7 @@ class LookupTests(SynchronousTestCase):
             ("example", "opportunistic"),
             ("[192.0.2.1]", "opportunistic"),
         ):
-            self.assertEqual(policies.access(domain).tls, tls, domain)
+            self.assertEqual(policies.find(domain).access.tls, tls, domain)
 
 
 class RelayTests(LoopbackTestCase):
@@ -63,7 +64,7 @@ class RelayTests(LoopbackTestCase):
             self.threads,
             random.Random(1),
             ClientTls(CERTIFICATE),
-            {name: schema.TlsPolicy(tls) for name in ("right.example", "wrong.example")},
+            AccessChooser({name: schema.TlsPolicy(tls) for name in ("right.example", "wrong.example")}),
         )
         agent = RelayAgent(sessions, self.threads)
         self.addCleanup(lambda: Deferred.fromCoroutine(agent.close()))

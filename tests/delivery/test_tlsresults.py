@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.ssl import CertificateOptions
 
 from mailgw.config import schema
+from mailgw.delivery.choice import AccessChooser
 from mailgw.delivery.clienttls import ClientTls
 from mailgw.delivery.relay import RelayAgent
 from mailgw.delivery.sessions import Sessions
@@ -43,7 +44,7 @@ class TlsResultTests(LoopbackTestCase):
             self.threads,
             random.Random(1),
             ClientTls(CERTIFICATE),
-            {"dest.example": schema.TlsPolicy(tls)} if (tls := policies.get("tls")) else {},  # type: ignore[arg-type]
+            AccessChooser({"dest.example": schema.TlsPolicy(**policies)} if policies else {}),  # type: ignore[arg-type]
             self.seen.append,
         )
         agent = RelayAgent(sessions, self.threads)

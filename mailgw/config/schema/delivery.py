@@ -9,8 +9,6 @@ from attrs import frozen
 
 from mailgw.config.schema.setting import setting
 
-Family = Literal["ipv4_first", "ipv6_first", "ipv4", "ipv6"]
-
 
 @frozen
 class Route:
@@ -29,13 +27,6 @@ class Route:
     )
     username: str = setting("User for AUTH. Empty: no AUTH.", "")
     password_file: str = setting("File that holds its password. AUTH is used under TLS only.", "", path=True)
-    source_addresses: tuple[str, ...] = setting(
-        "Addresses of ours that connections come from: one of IPv4, one of IPv6, or both. Empty: as in [relay].", ()
-    )
-    helo: str = setting("Our name in EHLO. Empty: as in [relay].", "")
-    family: Literal["", "ipv4_first", "ipv6_first", "ipv4", "ipv6"] = setting(
-        "Which addresses of its hosts are tried. Empty: as in [relay].", ""
-    )
 
 
 @frozen
@@ -44,8 +35,17 @@ class TlsPolicy:
 
     tls: Literal["none", "opportunistic", "required", "verified"] = setting(
         "As in a route: `required` lets mail wait rather than go in clear text, `verified` also wants a valid "
-        "certificate for the name of the MX host.",
+        "certificate for the name of the MX host. It is the least: what the domain itself demands by DANE or MTA-STS "
+        "counts more.",
         "verified",
+    )
+    ignore: tuple[Literal["dane", "mta-sts"], ...] = setting(
+        "What of that does not count: `dane` and `mta-sts`. For a domain that holds up its own mail by mistakes in "
+        "its TLSA records or its policy.",
+        (),
+    )
+    minimum_version: Literal["1.2", "1.3"] = setting(
+        "The oldest TLS, for `required` and `verified`; MTA-STS does not lower it.", "1.2"
     )
 
 
@@ -78,22 +78,17 @@ class Relay:
     )
     rules: Mapping[str, RelayRule] = setting("Exceptions from `default`, by name.", {})
     port: int = setting("The port of MX hosts.", 25, maximum=65535)
-    source_addresses: tuple[str, ...] = setting(
-        "Addresses of ours that connections come from: one of IPv4, one of IPv6, or both. Where there is none of a "
-        "family, the system chooses. SPF has to allow them, and their PTR should be `helo`.",
-        (),
+    mta_sts: bool = setting(
+        "Go by what recipient domains publish about TLS with their MX hosts (MTA-STS, RFC 8461).", True
     )
-    helo: str = setting("Our name in EHLO. Empty: the hostname.", "")
-    family: Literal["ipv4_first", "ipv6_first", "ipv4", "ipv6"] = setting(
-        "Which addresses of a host are tried: those of IPv4 and IPv6 in turn, beginning with the one or the other "
-        "(`ipv4_first`, `ipv6_first`), or those of one alone (`ipv4`, `ipv6`).",
-        "ipv4_first",
+    ca_file: str = setting(
+        "Certificates (PEM) of the authorities that are trusted, for `verified` TLS and MTA-STS. Empty: those of the "
+        "system.",
+        "",
+        path=True,
     )
     max_recipients: int = setting("Recipients in one transaction.", 50)
-    max_addresses: int = setting(
-        "Addresses that one attempt tries at most. Those to which no way leads from here (no IPv6, say) do not count.",
-        5,
-    )
+    max_addresses: int = setting("Addresses that one attempt tries at most.", 5)
     connect_timeout: float = setting("For a TCP connection.", 30.0)
     greeting_timeout: float = setting("For the greeting.", 60.0)
     command_timeout: float = setting("For the reply to EHLO, MAIL, RCPT (RFC 5321 4.5.3.2).", 300.0)
