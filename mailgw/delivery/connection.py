@@ -170,8 +170,9 @@ class SmtpConnection(Protocol):
             streaming.addErrback(self._stream_failed)
             return
         stuffer = DotStuffer()
-        content = stuffer.feed(b"".join(self._message.output()))
-        self._write(content + stuffer.end())
+        for piece in self._message.output():
+            self._write(stuffer.feed(piece))
+        self._write(stuffer.end())
         self._content_sent(transaction)
 
     def _content_sent(self, transaction: MailTransaction) -> None:

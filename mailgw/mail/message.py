@@ -128,10 +128,10 @@ class Message:
 
         Reads a file where the content is one: run it in a thread then (`isinstance(content, FileContent)`).
         """
-        if isinstance(self.content, BytesContent):
-            yield b"".join((self.head_out, self.content.data[len(self.head) :]))
-            return
         yield self.head_out
+        if isinstance(self.content, BytesContent):
+            yield self.content.data[len(self.head) :]
+            return
         with self.content.open() as file:
             file.seek(len(self.head))
             while data := file.read(chunk_size):

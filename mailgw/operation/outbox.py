@@ -7,6 +7,9 @@ from typing import Any
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.tcp import Connection
 
+# The kernel takes 1024 (IOV_MAX), and short ones are put together as quickly.
+_MAX_PIECES = 16
+
 
 class Outbox:
     """Gathers what is written to connections within a turn of the reactor, and writes it at the turn's end.
@@ -19,31 +22,36 @@ class Outbox:
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
-        self._waiting: dict[Any, bytes] = {}
+        self._waiting: dict[Any, list[bytes]] = {}
 
     def write(self, transport: Any, data: bytes) -> None:
         """Write as `transport.write` does."""
         if not isinstance(transport, Connection) or transport.TLS:
             transport.write(data)
             return
-        before = self._waiting.get(transport)
-        if before is not None:
-            data = before + data
-        elif not self._waiting:
+        pieces = self._waiting.get(transport)
+        if pieces is not None:
+            pieces.append(data)
+            return
+        if not self._waiting:
             self._clock.callLater(0, self.flush)
-        self._waiting[transport] = data
+        self._waiting[transport] = [data]
 
     def flush(self) -> None:
         """Write all now. Needed before something else than `write` is done with a transport, but for closing it."""
         waiting, self._waiting = self._waiting, {}
-        for transport, data in waiting.items():
+        for transport, pieces in waiting.items():
             # Behind data that Twisted holds for want of room there is none.
+            sent = 0
             if transport.connected and not (transport.dataBuffer or transport._tempDataLen):
+                if len(pieces) > _MAX_PIECES:
+                    pieces = [b"".join(pieces)]
                 try:
-                    sent = transport.socket.send(data)
+                    # One call for all, without putting large contents together first.
+                    sent = transport.socket.sendmsg(pieces) if len(pieces) > 1 else transport.socket.send(pieces[0])
                 except OSError:  # no room, or the connection is gone: the reactor comes upon that as well
-                    sent = 0
-                if sent == len(data):
-                    continue
-                data = data[sent:]
-            transport.write(data)
+                    pass
+            for piece in pieces:
+                if sent < len(piece):
+                    transport.write(piece[sent:] if sent else piece)
+                sent = max(0, sent - len(piece))

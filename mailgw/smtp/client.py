@@ -15,6 +15,7 @@ from functools import lru_cache
 from attrs import frozen
 
 from mailgw.mail.reply import Reply
+from mailgw.smtp.data import crlf_only, is_plain
 
 # RFC 5321 4.5.3.1.5 says 512 octets a reply line; servers exceed it. Beyond these bounds a peer is not worth reading.
 MAX_REPLY_LINE = 2048
@@ -26,7 +27,6 @@ _LINE = re.compile(r"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
 # RFC 3463 2, RFC 2034 4: the status stands first in the text of each line.
 _STATUS = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3})(?: |$)")
 _CONTROL = re.compile(r"[\0-\x1f\x7f]")
-_BARE_LINE_END = re.compile(rb"\r(?!\n)|(?<!\r)\n")
 
 
 class PeerError(Exception):
@@ -174,12 +174,10 @@ class DotStuffer:
         return rest + (b".\r\n" if self._line_start else b"\r\n.\r\n")
 
     def _stuff(self, data: bytes) -> bytes:
-        pairs = data.count(b"\r\n")
-        if data.count(b"\n") != pairs or data.count(b"\r") != pairs:
-            data = _BARE_LINE_END.sub(b"\r\n", data)
         dot = self._line_start and data.startswith(b".")
+        if not is_plain(data):
+            data = crlf_only(data).replace(b"\r\n.", b"\r\n..")
         self._line_start = data.endswith(b"\r\n")
-        data = data.replace(b"\r\n.", b"\r\n..")
         return b"." + data if dot else data
 
 

@@ -179,6 +179,12 @@ def first_bare(data: bytes) -> int:
     return -1
 
 
+def is_plain(data: bytes) -> bool:
+    """Whether it can be sent as it stands, but for a dot at its start: no later line begins with a dot, and no CR or LF
+    is bare."""
+    return _DOT_OR_BARE_LF.search(data) is None and _BARE_CR.search(data) is None
+
+
 def crlf_only(data: bytes) -> bytes:
     """Make every bare CR and LF a CRLF."""
     return _BARE_LF.sub(b"\r\n", _BARE_CR.sub(b"\r\n", data))

@@ -33,6 +33,9 @@ class Socket:
         self.taken.append(taken)
         return len(taken)
 
+    def sendmsg(self, pieces: list[bytes]) -> int:
+        return self.send(b"".join(pieces))
+
 
 class Reactor:
     def __init__(self) -> None:
@@ -77,6 +80,24 @@ class OutboxTests(SynchronousTestCase):
         self.clock.advance(0)
         self.transport.doWrite()
         self.assertEqual(b"".join(self.socket.taken), b"abcdef")
+
+    def test_whatever_part_of_several_pieces_the_kernel_takes_the_rest_follows(self) -> None:
+        for room in range(10):
+            with self.subTest(room=room):
+                self.setUp()
+                self.socket.room = room
+                for piece in (b"ab", b"cde", b"", b"fghi"):
+                    self.outbox.write(self.transport, piece)
+                self.clock.advance(0)
+                self.socket.room = 1000
+                self.transport.doWrite()
+                self.assertEqual(b"".join(self.socket.taken), b"abcdefghi")
+
+    def test_any_number_of_pieces(self) -> None:
+        for number in range(100):
+            self.outbox.write(self.transport, b"%d." % number)
+        self.clock.advance(0)
+        self.assertEqual(self.socket.taken, [b"".join(b"%d." % number for number in range(100))])
 
     def test_without_any_room_nothing_is_lost(self) -> None:
         self.socket.error = BlockingIOError()
