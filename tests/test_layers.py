@@ -17,7 +17,8 @@ ALLOWED = {
     "smtp": {"mail"},
     "dns": {"mail", "config"},
     "config": {"mail"},
-    "mta_sts": {"mail", "dns", "operation", "state"},
+    "https": {"dns"},
+    "mta_sts": {"mail", "dns", "https", "operation", "state"},
     "queue": {"mail", "config", "operation"},
     "state": {"mail", "operation"},
     "routing": {"mail", "config", "queue", "operation"},
@@ -28,7 +29,7 @@ ALLOWED = {
     "filters": {"mail", "config", "dns", "operation", "state", "classifier", "engines"},
     "verdict": {"mail", "config", "filters", "senderauth", "state"},
     # Beside the mail's way: told of verdicts by reception, and what it writes goes into the queue.
-    "reports": {"mail", "config", "dns", "senderauth", "filters", "routing", "queue", "operation", "state"},
+    "reports": {"mail", "config", "dns", "https", "senderauth", "filters", "routing", "queue", "operation", "state"},
     "history": {"mail", "config", "verdict", "queue", "state"},
     "operation": {"mail", "config"},
     "reception": {"mail", "smtp", "senderauth", "verdict", "routing", "queue", "config", "operation"},

@@ -22,6 +22,7 @@ from mailgw.reports.daily import DailyReports, ReportSource
 from mailgw.reports.dmarc_source import DmarcSource, Reporter
 from mailgw.reports.inbox import ReportInbox
 from mailgw.reports.outbox import Outbox
+from mailgw.reports.posting import Dispatch, Poster, make_client
 from mailgw.reports.tables import MIGRATIONS, database_path
 from mailgw.reports.tls_observed import TlsCollector
 from mailgw.reports.tls_source import TlsReporter, TlsSource
@@ -90,7 +91,8 @@ def make_reporting(
         return Reporting(tuple(observers))
     lifetime = etc.settings.queue.report_lifetime
     outbox = Outbox(outbound.store.put, outbound.scheduler.offer, etc.router, reactor, entropy, lifetime)
-    daily = DailyReports(database, sources, outbox, reactor, entropy)
+    dispatch = Dispatch(outbox, Poster(make_client(reactor, resolver), reactor), reactor)
+    daily = DailyReports(database, sources, dispatch, reactor, entropy)
     return Reporting(tuple(observers), (Part("reports", daily.start, daily.stop),))
 
 

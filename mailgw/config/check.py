@@ -229,6 +229,9 @@ def _check_reports(settings: Settings) -> Iterator[Finding]:
             continue
         if not parsed[key].is_ascii:
             yield key, f'"{text}" is not ASCII: many could not answer it'
+    if tls.sender and not settings.signing.enabled:
+        # RFC 8460 3: without a signature they must be ignored.
+        yield "tls_reports.sender", "set, and nobody takes reports on TLS without a signature: signing.enabled is false"
     sender, contact = parsed.get("tls_reports.sender"), parsed.get("tls_reports.contact")
     if sender and contact and sender.ascii_domain != contact.ascii_domain:
         # RFC 8460 5.3: the submitter is the domain of the contact; 3: the signature is the submitter's.

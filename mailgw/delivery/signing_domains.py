@@ -10,7 +10,7 @@ from attrs import frozen
 from mailgw.config.schema import Settings
 from mailgw.config.text import quote_key
 from mailgw.delivery.signing_keys import StoredKey
-from mailgw.mail.address import ascii_domain
+from mailgw.mail.address import Mailbox, ascii_domain
 from mailgw.senderauth.signing_key import SigningKey
 
 
@@ -58,14 +58,20 @@ def remarks(settings: Settings, keys: Sequence[StoredKey]) -> list[str]:
         return []
     lines = []
     directory = settings.signing.keys_directory
+    ring = key_ring(settings, keys)
     if any(listener.kind == "submission" for listener in settings.listeners.values()):
-        ring = key_ring(settings, keys)
         unsigned = [name for name in settings.domains if not ring.for_author(ascii_domain(name))]
         if unsigned:
             lines.append(
                 f"mail from {_listing(unsigned)} goes out without a DKIM signature: no key that signs stands below "
                 f"{directory}; `mailgw dkim new-key {unsigned[0]}` makes one"
             )
+    reporter = Mailbox.parse(settings.tls_reports.sender).ascii_domain if settings.tls_reports.sender else ""
+    if reporter and not ring.for_author(reporter):
+        lines.append(
+            f"no reports on TLS are sent: nobody takes them without a DKIM signature, and no key signs for {reporter}; "
+            f"`mailgw dkim new-key {reporter}` makes one"
+        )
     strangers = sorted({stored.domain for stored in keys} - our_domains(settings))
     if strangers:
         lines.append(

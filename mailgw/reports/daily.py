@@ -14,7 +14,7 @@ from twisted.logger import Logger
 
 from mailgw.mail.reply import TemporaryFailure
 from mailgw.reports import issued
-from mailgw.reports.outbox import Outbox, ReportMail
+from mailgw.reports.outbox import ReportMail
 from mailgw.reports.tables import DAY
 from mailgw.state.database import Database
 
@@ -64,6 +64,18 @@ class ReportSource(Protocol):
         ...
 
 
+class Sender(Protocol):
+    """Who takes reports on their way."""
+
+    async def send(self, mail: ReportMail) -> str | Nobody:
+        """Send it, and say what went, for people. Raises TemporaryFailure."""
+        ...
+
+    def stop(self) -> None:
+        """Be done soon."""
+        ...
+
+
 class DailyReports:
     """The service. Several of them, each in its process, may share one database: a report goes out once."""
 
@@ -73,13 +85,13 @@ class DailyReports:
         self,
         database: Database,
         sources: Sequence[ReportSource],
-        outbox: Outbox,
+        sender: Sender,
         clock: Any,
         entropy: random.Random,
     ) -> None:
         self._database = database
         self._sources = sources
-        self._outbox = outbox
+        self._sender = sender
         self._clock = clock
         self._delay = _EARLIEST + entropy.random() * _SPREAD
         self._call: IDelayedCall | None = None
@@ -99,6 +111,7 @@ class DailyReports:
             self._call = None
         if self._composing is not None:
             self._composing.cancel()
+        self._sender.stop()
         if self._running is not None:
             await self._running
 
@@ -152,12 +165,8 @@ class DailyReports:
         state: issued.State
         try:
             mail = await self._compose(source, day, subject)
-            if isinstance(mail, Nobody):
-                state, detail = "nobody", mail.reason
-            elif await self._outbox.send(mail):
-                state, detail = "sent", mail.detail
-            else:
-                state, detail = "nobody", "no address of it can be delivered to"
+            went = mail if isinstance(mail, Nobody) else await self._sender.send(mail)
+            state, detail = ("nobody", went.reason) if isinstance(went, Nobody) else ("sent", went)
         except TemporaryFailure as failure:
             self._tell(source.name, day, subject, f"not now: {failure.cause}")
             await self._database.write(partial(issued.release, key=key))

@@ -24,6 +24,16 @@ _SILENT = frozenset({"NEVER"})
 
 
 @frozen
+class Post:
+    """A report as it is posted to a URL."""
+
+    url: str
+    report_id: str
+    body: bytes
+    media_type: str
+
+
+@frozen
 class ReportMail:
     """A report as mail, ready to go. Its sender is the reverse-path too, so that SPF can align it."""
 
@@ -34,6 +44,10 @@ class ReportMail:
     """What it is, for people."""
     lifetime: float = math.inf
     """Seconds that it is tried, where that is less than what the queue gives to reports."""
+    posts: Sequence[Post] = ()
+    """By HTTPS too, or only so where there are no recipients."""
+    posted_until: float = 0.0
+    """Wall clock, seconds: as long as nobody took it, posting is tried again."""
 
 
 class Outbox:

@@ -17,7 +17,7 @@ from mailgw.operation.threads import Threads
 from mailgw.reports import tls_observed
 from mailgw.reports.daily import Nobody
 from mailgw.reports.letter import Letter, packed
-from mailgw.reports.outbox import ReportMail
+from mailgw.reports.outbox import Post, ReportMail
 from mailgw.reports.tables import DAY
 from mailgw.reports.tls_json import to_json
 from mailgw.reports.tls_record import find_tls_destinations
@@ -26,6 +26,8 @@ from mailgw.state.database import Database
 
 # RFC 8460 5.5: redelivery is attempted for up to 24 hours.
 _LIFETIME = 86400.0
+# The same from the end of the day on: the first try is within hours of it.
+_POSTED = 1.25 * 86400.0
 
 
 @frozen
@@ -122,22 +124,23 @@ class TlsSource:
         destinations = await find_tls_destinations(self._resolver, subject)
         if not destinations.asked:
             return Nobody()
-        if not destinations.mailboxes:
+        if not (destinations.mailboxes or destinations.urls):
             reasons = [f"{uri}: {reason}" for uri, reason in destinations.refused]
             return Nobody("; ".join(reasons)[:1000] or "its record names nobody")
         policies = await self._database.read(partial(tls_observed.observed, day=day, domain=subject))
         if not policies:
             return Nobody("nothing was seen of it")
         report = self._reporter.report(day, subject, policies)
-        now = self._clock.seconds()
-        letter = self._reporter.letter(subject, report, destinations.mailboxes, now)
-        content = await self._threads.run(letter.encode)
+        letter = self._reporter.letter(subject, report, destinations.mailboxes, self._clock.seconds())
+        content = await self._threads.run(letter.encode) if destinations.mailboxes else b""
+        posts = [Post(url, report.report_id, letter.attachment, letter.media_type) for url in destinations.urls]
         successes, failures = (
             sum(policy.successes for policy in policies),
             sum(policy.failures for policy in policies),
         )
         detail = f"{successes} sessions under TLS and {failures} failures towards {subject}"
-        return ReportMail(self._reporter.sender, destinations.mailboxes, content, detail, _LIFETIME)
+        until = (day + 1) * DAY + _POSTED
+        return ReportMail(self._reporter.sender, destinations.mailboxes, content, detail, _LIFETIME, posts, until)
 
     async def forget(self, before: int) -> None:
         await self._database.write(partial(tls_observed.forget, before=before))

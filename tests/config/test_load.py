@@ -207,6 +207,8 @@ class ReportTests(ConfigurationTest):
         self.assertEqual(set(errors), {"tls_reports.contact", "tls_reports.skip[0]"})
         self.assertIn("not in the domain of sender", errors["tls_reports.contact"].message)
         self.assertEqual(set(self.errors(f'{BASE}\n[tls_reports]\nsender = "tls"\n')), {"tls_reports.sender"})
+        unsigned = f'{BASE}\n[signing]\nenabled = false\n[tls_reports]\nsender = "tls@example.org"\n'
+        self.assertEqual(set(self.errors(unsigned)), {"tls_reports.sender"})
         right = f'{BASE}\n[tls_reports]\nsender = "tls@example.org"\ncontact = "post@EXAMPLE.org"\n'
         self.assertEqual(self.settings(right).tls_reports.contact, "post@EXAMPLE.org")
 

@@ -7,12 +7,13 @@ import os
 from pathlib import Path
 from typing import Any
 
+from attrs import evolve
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_der_public_key, load_pem_private_key
 from twisted.trial.unittest import SynchronousTestCase
 
 from mailgw.config.errors import ConfigurationErrors
-from mailgw.config.schema import Domain, Listener, Settings, Signing
+from mailgw.config.schema import Domain, Listener, Settings, Signing, TlsReports
 from mailgw.delivery.key_states import Standing, read_standings, write_standings
 from mailgw.delivery.signing_domains import KeyRing, key_ring, remarks
 from mailgw.delivery.signing_keys import StoredKey, key_files, read_keys
@@ -210,6 +211,14 @@ class RingTests(KeyFileTestCase):
         self.assertIn("mail from example.org, sub.example.org goes out without a DKIM signature", lines[0])
         self.assertIn("`mailgw dkim new-key example.org`", lines[0])
         self.assertIn("the DKIM keys of example.com are not used", lines[1])
+
+    def test_reports_on_tls_want_a_key(self) -> None:
+        settings = evolve(self.settings("example.org"), tls_reports=TlsReports(sender="tls@mail.example.org"))
+        (_, line) = remarks(settings, ())
+        self.assertIn("no reports on TLS are sent", line)
+        self.assertIn("`mailgw dkim new-key mail.example.org`", line)
+        self.write("example.org", "a", "ed25519")
+        self.assertEqual(remarks(settings, read_keys(self.directory)), [])
 
     def test_nothing_to_remark(self) -> None:
         self.write("example.org", "a", "ed25519")

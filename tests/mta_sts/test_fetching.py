@@ -11,8 +11,9 @@ from twisted.trial.unittest import TestCase
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
 
+from mailgw.https.client import MAX_OCTETS
 from mailgw.mta_sts import fetching
-from mailgw.mta_sts.fetching import MAX_OCTETS, FetchError, PolicyFetcher
+from mailgw.mta_sts.fetching import FetchError, PolicyFetcher
 from tests.authority import Authority, Identity
 from tests.fakes import FAIL, FakeResolver
 

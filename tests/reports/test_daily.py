@@ -23,6 +23,7 @@ from mailgw.queue.store import Entry
 from mailgw.reports import issued
 from mailgw.reports.daily import DailyReports, Nobody
 from mailgw.reports.outbox import Outbox, ReportMail
+from mailgw.reports.posting import Dispatch, Poster
 from mailgw.reports.tables import DAY, MIGRATIONS
 from mailgw.routing.interface import REPORT, Origin, Routed, Target, Unknown
 from mailgw.state.database import connect, transact
@@ -74,6 +75,10 @@ class Router:
         return Routed((Target(mailbox, Destination("relay", f"mx:{mailbox.domain}")),), ours=False)
 
 
+def sender(outbox: Outbox, clock: Clock, client: Any = None) -> Dispatch:
+    return Dispatch(outbox, Poster(client, clock), clock)
+
+
 class DailyCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
@@ -86,7 +91,7 @@ class DailyCase(SynchronousTestCase):
 
     def service(self) -> DailyReports:
         outbox = Outbox(self.store.put, self.offered.append, Router(), self.clock, self.entropy, 1000.0)
-        return DailyReports(self.database, [self.source], outbox, self.clock, self.entropy)
+        return DailyReports(self.database, [self.source], sender(outbox, self.clock), self.clock, self.entropy)
 
     def start(self) -> DailyReports:
         service = self.service()

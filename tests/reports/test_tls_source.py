@@ -11,13 +11,14 @@ from email.message import EmailMessage
 from typing import Any
 
 from attrs import evolve
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from mailgw.config.schema import TlsReports
 from mailgw.delivery.tlspolicy import is_tls_optional
+from mailgw.https.endpoints import HttpsError
 from mailgw.mail.message import Message
 from mailgw.mail.tlsresult import TlsResult
 from mailgw.operation.threads import ThreadsInline
@@ -29,11 +30,11 @@ from mailgw.reports.outbox import Outbox
 from mailgw.reports.reading import read_reports
 from mailgw.reports.tables import DAY
 from mailgw.reports.tls_observed import TlsCollector
-from mailgw.reports.tls_report import TlsReport
+from mailgw.reports.tls_report import TlsReport, read_tls_report
 from mailgw.reports.tls_source import TlsReporter, TlsSource
 from tests.fakes import FAIL, FakeResolver
 from tests.reports.support import MemoryDatabase
-from tests.reports.test_daily import Router
+from tests.reports.test_daily import Router, sender
 from tests.reports.test_tls_observed import BAD, GOOD
 
 TODAY = 20_000
@@ -43,6 +44,28 @@ DUE = 3 * 3600.0
 
 def asks(*uris: str) -> dict[str, Any]:
     return {"TXT": [f"v=TLSRPTv1; rua={','.join(uris)}"]}
+
+
+class FakeClient:
+    """An HTTPS client whose requests end as `failures` have it, by URL; all others are taken. `waits` are under way."""
+
+    def __init__(self) -> None:
+        self.failures: dict[str, str] = {}
+        self.waits: dict[str, Deferred[bytes]] = {}
+        self.posted: list[tuple[str, str, bytes]] = []
+        self.tried: list[str] = []
+
+    async def request(self, method: str, url: str, refuse: Any, headers: dict[str, str], body: bytes | None) -> bytes:
+        self.tried.append(url)
+        if url in self.waits:
+            try:
+                await self.waits[url]
+            except CancelledError:
+                raise HttpsError("no answer") from None
+        if url in self.failures:
+            raise HttpsError(self.failures[url])
+        self.posted.append((f"{method} {url}", headers["Content-Type"], body or b""))
+        return b""
 
 
 class TlsReportCase(SynchronousTestCase):
@@ -56,6 +79,7 @@ class TlsReportCase(SynchronousTestCase):
         self.collect = TlsCollector(self.database, self.clock)
         self.signed = {"example.org"}
         self.skip: tuple[str, ...] = ()
+        self.client = FakeClient()
         self.offered: list[Entry] = []
         self.warnings: list[str] = []
         globalLogPublisher.addObserver(self.watch)
@@ -79,8 +103,9 @@ class TlsReportCase(SynchronousTestCase):
         )
         entropy = random.Random(1)
         outbox = Outbox(MemoryStore().put, self.offered.append, Router(), self.clock, entropy, 2 * 86400.0)
-        service = DailyReports(self.database, [source], outbox, self.clock, entropy)
+        service = DailyReports(self.database, [source], sender(outbox, self.clock, self.client), self.clock, entropy)
         service.start()
+        self.service = service
         self.addCleanup(lambda: Deferred.fromCoroutine(service.stop()))
 
     def see(self, *results: TlsResult) -> None:
@@ -209,6 +234,81 @@ class SourceTests(TlsReportCase):
         self.clock.pump([6 * 3600.0] * 4 * 6)
         rows = self.database.connection.execute("SELECT count(*) FROM tls_seen").fetchone()
         self.assertEqual(rows, (0,))
+
+
+URL = "https://reports.example/v1"
+
+
+class PostingTests(TlsReportCase):
+    def ask(self, *uris: str) -> None:
+        self.resolver.set("_smtp._tls.dest.example", asks(*uris))
+        self.start()
+        self.see(GOOD)
+
+    def detail(self) -> str:
+        state, detail = self.states()["dest.example"]
+        self.assertEqual(state, "sent")
+        return detail
+
+    def test_a_report_is_posted(self) -> None:
+        """5.4, 5.2"""
+        self.ask(URL)
+        self.turn_the_day()
+        ((request, kind, body),) = self.client.posted
+        self.assertEqual((request, kind), (f"POST {URL}", "application/tlsrpt+gzip"))
+        report = read_tls_report(gzip.decompress(body))
+        self.assertEqual(report.policies[0].successes, 1)
+        self.assertEqual(self.offered, [])
+        self.assertEqual(self.detail(), "1 sessions under TLS and 0 failures towards dest.example")
+
+    def test_by_mail_and_by_https(self) -> None:
+        self.ask("mailto:r@reports.example", URL)
+        self.turn_the_day()
+        self.assertEqual((len(self.offered), len(self.client.posted)), (1, 1))
+
+    def test_one_way_that_works_is_enough(self) -> None:
+        """3: it is delivered once one of the endpoints takes it; nobody gets it twice for another's sake."""
+        self.client.failures[URL] = "the answer is 503"
+        self.ask("mailto:r@reports.example", URL)
+        self.turn_the_day()
+        self.clock.pump([300.0] * 100)
+        self.assertEqual((len(self.offered), self.client.tried), (1, [URL]))
+        self.assertIn(f"(not taken by {URL}: the answer is 503)", self.detail())
+
+    def test_it_is_tried_again_with_longer_and_longer_pauses(self) -> None:
+        """5.5"""
+        self.client.failures[URL] = "the answer is 503"
+        self.ask(URL)
+        self.turn_the_day()
+        self.clock.pump([300.0] * 12 * 6)
+        self.assertIn(len(self.client.tried), range(4, 7))
+        self.assertEqual(self.states(), {})
+        self.client.failures.clear()
+        self.clock.pump([300.0] * 12 * 4)
+        self.assertEqual(len(self.client.posted), 1)
+        self.detail()
+
+    def test_it_is_given_up_in_the_end(self) -> None:
+        self.client.failures[URL] = "the answer is 404"
+        self.ask(URL)
+        self.turn_the_day()
+        self.clock.pump([300.0] * 12 * 40)
+        self.assertEqual(self.states(), {"dest.example": ("nobody", f"given up: {URL}: the answer is 404")})
+        tried = len(self.client.tried)
+        self.clock.pump([300.0] * 12 * 10)
+        self.assertEqual(len(self.client.tried), tried)
+
+    def test_the_gateway_stops_while_it_is_posted(self) -> None:
+        self.client.waits[URL] = Deferred()
+        self.ask(URL)
+        self.turn_the_day()
+        stopped = Deferred.fromCoroutine(self.service.stop())
+        self.successResultOf(stopped)
+        self.assertEqual(self.states(), {})
+        self.client.waits.clear()
+        self.start()
+        self.clock.advance(10)
+        self.assertEqual(len(self.client.posted), 1)
 
 
 class LetterTests(TlsReportCase):
