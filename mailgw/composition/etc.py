@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 from mailgw.config.errors import ConfigError, ConfigurationErrors
 from mailgw.config.load import load_filter_file, load_settings
 from mailgw.config.schema import FilterFile, Settings
+from mailgw.delivery.localend import check_sources
 from mailgw.delivery.wording import Wording, load_wording
 from mailgw.filters.catalogue import Catalogue
 from mailgw.filters.catalogue import read as read_catalogue
@@ -56,6 +57,7 @@ def load(path: str | os.PathLike[str], clock: IReactorTime, threads: Threads) ->
     router: CurrentRouter | None = None
     lists = make_lists(settings)
     errors += check_programs(settings, str(main))
+    errors += check_sources(settings, str(main))
     try:
         filter_file = load_filter_file(settings.filters_file)
         catalogue = read_catalogue(filter_file, settings.filters_file, settings.rules_file, others=SYMBOLS)

@@ -10,10 +10,10 @@ import attrs
 
 from mailgw.config import endpoints
 from mailgw.config.check_clients import check_clients
-from mailgw.config.check_relay import check_next_hop, check_relay
+from mailgw.config.check_relay import check_next_hop, check_relay, is_domain_name
 from mailgw.config.schema import Domain, Settings
 from mailgw.config.text import quote_key
-from mailgw.mail.address import AddressError, Mailbox, ascii_domain, parse_domain
+from mailgw.mail.address import AddressError, Mailbox, ascii_domain
 
 Finding = tuple[str, str]
 """The path of a key, and what is wrong with it."""
@@ -73,7 +73,7 @@ def _check_number(key: str, value: Any, metadata: Mapping[Any, Any]) -> Iterator
 def _check_hostname(settings: Settings) -> Iterator[Finding]:
     if not settings.hostname:
         yield "hostname", 'not set; write the name of this host, such as "mail.example.org"'
-    elif not _is_domain_name(settings.hostname):
+    elif not is_domain_name(settings.hostname):
         yield "hostname", f'"{settings.hostname}" is not a domain name'
 
 
@@ -114,7 +114,7 @@ def _check_domains(settings: Settings) -> Iterator[Finding]:
     spellings: dict[str, str] = {}
     for name, domain in settings.domains.items():
         section = f"domains.{quote_key(name)}"
-        if not _is_domain_name(name):
+        if not is_domain_name(name):
             yield section, f'"{name}" is not a domain name; a domain stands in quotes: [domains."example.org"]'
             continue
         other = spellings.setdefault(ascii_domain(name), name)
@@ -159,7 +159,7 @@ def _check_catch_all(key: str, text: str, ours: set[str]) -> Iterator[Finding]:
 
 def _check_tls_policies(settings: Settings) -> Iterator[Finding]:
     for name, policy in settings.tls_policies.items():
-        if not _is_domain_name(name.removeprefix("*.")):
+        if not is_domain_name(name.removeprefix("*.")):
             yield f"tls_policies.{quote_key(name)}", f'"{name}" is neither a domain nor "*." and a domain'
         if policy.minimum_version != "1.2" and policy.tls in ("none", "opportunistic"):
             key = f"tls_policies.{quote_key(name)}.minimum_version"
@@ -238,14 +238,5 @@ def _check_reports(settings: Settings) -> Iterator[Finding]:
         yield "tls_reports.contact", f'"{tls.contact}" is not in the domain of sender, {sender.domain}'
     for section, skip in (("dmarc_reports", dmarc.skip), ("tls_reports", tls.skip)):
         for number, name in enumerate(skip):
-            if not _is_domain_name(name):
+            if not is_domain_name(name):
                 yield f"{section}.skip[{number}]", f'"{name}" is not a domain name'
-
-
-def _is_domain_name(text: str) -> bool:
-    """Whether it is a name that DNS could hold: no address literal, no address."""
-    try:
-        name = ascii_domain(parse_domain(text))
-    except AddressError:
-        return False
-    return not text.startswith("[") and not re.fullmatch(r"[0-9.]+", name)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
+from ipaddress import ip_address
 
 from mailgw.config import endpoints
-from mailgw.config.schema import RelayRule, Route, Settings
+from mailgw.config.schema import Relay, RelayRule, Route, Settings
 from mailgw.config.text import nearest, quote_key
 from mailgw.mail.address import AddressError, Mailbox, ascii_domain, parse_domain
 
@@ -23,6 +25,7 @@ def check_relay(settings: Settings) -> Iterator[Finding]:
         else:
             yield f"{section}.via", 'not set; write "mx" or "route:NAME"'
         yield from _check_rule(section, rule, ours)
+    yield from _check_local_end("relay", settings.relay)
     for name, route in settings.routes.items():
         yield from _check_route(f"routes.{quote_key(name)}", route)
 
@@ -76,6 +79,7 @@ def _comparable(name: str) -> str:
 def _check_route(section: str, route: Route) -> Iterator[Finding]:
     if not route.hosts:
         yield f"{section}.hosts", 'not set; write HOST or HOST:PORT, such as ["smtp.example.net:587"]'
+    yield from _check_local_end(section, route)
     for number, text in enumerate(route.hosts):
         try:
             endpoints.parse_host(text, 25)
@@ -87,3 +91,30 @@ def _check_route(section: str, route: Route) -> Iterator[Finding]:
         yield f"{section}.username", "not set, and there is a password_file"
     if route.username and route.tls == "none":
         yield f"{section}.tls", '"none" would send the password in clear; choose required or verified'
+
+
+def _check_local_end(section: str, place: Relay | Route) -> Iterator[Finding]:
+    taken: dict[int, str] = {}
+    for number, text in enumerate(place.source_addresses):
+        key = f"{section}.source_addresses[{number}]"
+        try:
+            address = ip_address(text)
+        except ValueError:
+            yield key, f'"{text}" is not an IP address'
+            continue
+        if address.is_unspecified or address.is_multicast:
+            yield key, f'"{text}" is no address to come from; without one the system chooses'
+        elif address.version in taken:
+            yield key, f'"{text}" is a second one of IPv{address.version}, beside {taken[address.version]}'
+        taken.setdefault(address.version, text)
+    if place.helo and not is_domain_name(place.helo):
+        yield f"{section}.helo", f'"{place.helo}" is not a domain name'
+
+
+def is_domain_name(text: str) -> bool:
+    """Whether it is a name that DNS could hold: no address literal, no address."""
+    try:
+        name = ascii_domain(parse_domain(text))
+    except AddressError:
+        return False
+    return not text.startswith("[") and not re.fullmatch(r"[0-9.]+", name)

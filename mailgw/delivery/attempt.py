@@ -37,6 +37,7 @@ class Attempt:
         self.deliveries = deliveries
         self.pending = list(range(len(deliveries)))
         self._outcomes: list[Outcome | None] = [None] * len(deliveries)
+        self._weak: dict[int, Outcome] = {}
         self._eight_bit: bool | None = None
         self._signed = False
 
@@ -44,7 +45,7 @@ class Attempt:
     def outcomes(self) -> list[Outcome]:
         """One for each delivery, in their order."""
         nothing_tried = Delayed(NO_CONNECTION, "no host could be tried")
-        return [outcome or nothing_tried for outcome in self._outcomes]
+        return [outcome or self._weak.get(n, nothing_tried) for n, outcome in enumerate(self._outcomes)]
 
     def settle(self, number: int, outcome: Outcome) -> None:
         """That is what became of it."""
@@ -61,10 +62,13 @@ class Attempt:
             return
         self._outcomes[number] = outcome
 
-    def note_all(self, outcome: Delayed | Failed) -> None:
-        """Note it for all who are pending."""
+    def note_all(self, outcome: Delayed | Failed, *, weak: bool = False) -> None:
+        """Note it for all who are pending. What is `weak` stands only while nothing else is known."""
         for number in self.pending:
-            self.note(number, outcome)
+            if weak:
+                self._weak[number] = outcome
+            else:
+                self.note(number, outcome)
 
     def fail_all(self, status: str, reason: str, peer: str) -> None:
         """Settle all who are pending as failed."""

@@ -157,17 +157,19 @@ class CallAhead:
         trouble: Exception = _NoAnswer("there is no host to ask")
         for host, port in hops.hosts:
             try:
-                addresses = await self._sessions.exchangers.addresses(host)
+                addresses = await self._sessions.exchangers.addresses(host, hops.local.family)
             except Unreachable as error:
                 trouble = error
                 continue
-            for address in addresses[:tries]:
-                tries -= 1
+            for address in addresses:
+                if tries == 0:
+                    break
                 try:
                     connection = await self._sessions.connect(Peer(host, address), port, hops)
                     return await self._ask(connection, hops, mailbox)
                 except (Unreachable, SessionLost) as error:
                     trouble = error
+                    tries -= not (isinstance(error, Unreachable) and error.no_way)
         raise trouble
 
     async def _ask(self, connection: SmtpConnection, hops: NextHops, mailbox: Mailbox) -> Verification:

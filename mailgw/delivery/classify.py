@@ -24,7 +24,8 @@ class Unreachable(Exception):
 
     `outcome` says why, for all recipients. `handshake` is True when it broke in the TLS handshake: without a policy
     that wants TLS, clear text may work. `insecure` is True when the host has not the TLS that was wanted: none, or
-    none that works, or no certificate that proves its name. `failure` is what was wrong with its TLS.
+    none that works, or no certificate that proves its name. `failure` is what was wrong with its TLS. `no_way` is True
+    when nothing was tried: no way leads from here to that address.
     """
 
     def __init__(
@@ -34,12 +35,14 @@ class Unreachable(Exception):
         failure: FailureType | None = None,
         handshake: bool = False,
         insecure: bool = False,
+        no_way: bool = False,
     ) -> None:
         super().__init__(outcome.reason)
         self.outcome = outcome
         self.failure = failure
         self.handshake = handshake
         self.insecure = insecure
+        self.no_way = no_way
 
 
 @frozen

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain, zip_longest
 
 from twisted.internet.defer import Deferred, gatherResults
 
+from mailgw.config.schema.delivery import Family
 from mailgw.delivery.classify import Unreachable
 from mailgw.dns.interface import DnsFailure, MxRecord, RecordType, Resolver
 from mailgw.mail.address import AddressError, ascii_domain, literal_address
@@ -16,6 +17,14 @@ from mailgw.queue.item import Delayed, Failed
 # More MX hosts, or addresses of a host, than anybody tries.
 MAX_HOSTS = 20
 MAX_ADDRESSES = 10
+# What is asked for each choice, in the order in which the answers are taken.
+_RECORDS: Mapping[Family, Sequence[RecordType]] = {
+    "ipv4_first": ("A", "AAAA"),
+    "ipv6_first": ("AAAA", "A"),
+    "ipv4": ("A",),
+    "ipv6": ("AAAA",),
+}
+_LOCALHOST: Mapping[RecordType, str] = {"A": "127.0.0.1", "AAAA": "::1"}
 
 
 class MailExchangers:
@@ -57,14 +66,14 @@ class MailExchangers:
             raise Unreachable(Failed("5.4.6", reason))
         return tuple(dict.fromkeys(name for _, _, name in sorted(kept)))[:MAX_HOSTS]
 
-    async def addresses(self, host: str) -> tuple[str, ...]:
-        """Give the addresses of a host, IPv4 and IPv6 in turn. Raises Unreachable when it has none."""
+    async def addresses(self, host: str, family: Family = "ipv4_first") -> tuple[str, ...]:
+        """Give the addresses of a host: of one family, or of both in turn. Raises Unreachable when it has none."""
         if _is_address(host):
             return (host,)
         if host == "localhost" or host.endswith(".localhost"):  # RFC 6761 6.3
-            return ("127.0.0.1", "::1")
+            return tuple(_LOCALHOST[type] for type in _RECORDS[family])
         found: list[Sequence[str] | DnsFailure] = await gatherResults(
-            [Deferred.fromCoroutine(self._lookup(host, "A")), Deferred.fromCoroutine(self._lookup(host, "AAAA"))]
+            [Deferred.fromCoroutine(self._lookup(host, type)) for type in _RECORDS[family]]
         )
         families = [addresses for addresses in found if not isinstance(addresses, DnsFailure)]
         in_turn = [address for address in chain(*zip_longest(*families)) if address]
@@ -74,7 +83,9 @@ class MailExchangers:
             if isinstance(failure, DnsFailure):
                 reason = f"DNS does not give the address of {host} now: {failure.cause}"
                 raise Unreachable(Delayed("4.4.3", reason, host, site_wide=True))
-        raise Unreachable(Failed("5.4.4", f"the host {host} has no address", host))
+        only = f", and no other is used: family is {family}" if len(found) == 1 else ""
+        kind = "IPv6 " if family == "ipv6" else "IPv4 " if only else ""
+        raise Unreachable(Failed("5.4.4", f"the host {host} has no {kind}address{only}", host))
 
     async def _lookup(self, host: str, type: RecordType) -> Sequence[str] | DnsFailure:
         try:

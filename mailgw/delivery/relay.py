@@ -66,7 +66,7 @@ class RelayAgent:
             if not attempt.pending:
                 return
             try:
-                addresses = await self.sessions.exchangers.addresses(host)
+                addresses = await self.sessions.exchangers.addresses(host, hops.local.family)
             except Unreachable as error:
                 attempt.note_all(error.outcome)
                 continue
@@ -75,12 +75,13 @@ class RelayAgent:
                     return
                 if address == but:
                     continue
-                tries -= 1
                 try:
                     connection = await self.sessions.connect(Peer(host, address), port, hops, observed=observed)
                 except Unreachable as error:
-                    attempt.note_all(tlspolicy.unreachable(attempt.message, error))
+                    tries -= not error.no_way
+                    attempt.note_all(tlspolicy.unreachable(attempt.message, error), weak=error.no_way)
                     continue
+                tries -= 1
                 sessions -= 1
                 await self._use(connection, hops, attempt)
 

@@ -19,6 +19,7 @@ from mailgw.delivery.choice import AccessChooser
 from mailgw.delivery.classify import Peer, Unreachable
 from mailgw.delivery.clienttls import ClientTls
 from mailgw.delivery.connection import SmtpConnection
+from mailgw.delivery.localend import LocalEnd, has_no_way
 from mailgw.delivery.mx import MailExchangers
 from mailgw.delivery.opening import Access, open_session
 from mailgw.delivery.pool import ConnectionPool
@@ -49,6 +50,7 @@ class NextHops:
 
     key: tuple[str, Access]
     hosts: tuple[tuple[str, int], ...]
+    local: LocalEnd
     domain: str = ""
     """The recipient domain whose MX hosts they are (what TLS policies and reports are about); empty for a route."""
     policy: AppliedPolicy = NO_POLICY
@@ -89,6 +91,7 @@ class Sessions:
         self._outbox = Outbox(reactor)
         self._routes = routes
         self._hostname = hostname
+        self._local = LocalEnd.of(hostname, settings)
         self._threads = threads
         self._tls = tls or ClientTls()
         self._by_route: dict[str, tuple[schema.Route, NextHops]] = {}
@@ -103,7 +106,7 @@ class Sessions:
             names = await self.exchangers.hosts(name)
             choice = await self._chooser.choose(name, names)
             hosts = tuple((host, self.settings.port) for host in choice.hosts)
-            return NextHops((site_of(names), choice.access), hosts, name, choice.policy)
+            return NextHops((site_of(names), choice.access), hosts, self._local, name, choice.policy)
         route = self._routes.get(name)
         if kind != "route" or route is None:
             reason = f"there is no [routes.{name}] in the configuration, which mail in the queue wants"
@@ -116,7 +119,8 @@ class Sessions:
         password = await self._password(route) if route.username else ""
         lmtp = route.protocol == "lmtp"
         hosts = tuple(parse_host(host, LMTP_PORT if lmtp else PORT) for host in route.hosts)
-        hops = NextHops((target, Access(route.tls, route.username, password, lmtp, "route")), hosts)
+        access = Access(route.tls, route.username, password, lmtp, "route")
+        hops = NextHops((target, access), hosts, LocalEnd.of(self._hostname, self.settings, route))
         self._by_route[name] = (route, hops)
         return hops
 
@@ -146,14 +150,13 @@ class Sessions:
         """Open a session with a host of `hops`; in clear text when TLS was optional and is broken there.
         Raises Unreachable. When it is not `observed`, what comes of TLS is told nobody.
         """
-        told = hops if observed and hops.domain else None
         access = hops.access
         opportunistic = access.tls == "opportunistic"
         server = (peer.address, port)  # behind another port of the address TLS may be sound
         if opportunistic and self._clear_text.get(server, 0.0) > self._reactor.seconds():
-            return await self._open(peer, port, evolve(access, tls="none"))
+            return await self._open(peer, port, evolve(access, tls="none"), hops)
         try:
-            return await self._open(peer, port, access, told)
+            return await self._open(peer, port, access, hops, observed=observed and bool(hops.domain))
         except Unreachable as error:
             if access.username:
                 self._by_route.clear()  # perhaps the password is wrong: the next attempt reads its file anew
@@ -164,25 +167,33 @@ class Sessions:
         if len(self._clear_text) >= MAX_CLEAR_TEXT:
             self._clear_text.clear()
         self._clear_text[server] = self._reactor.seconds() + CLEAR_TEXT_TIME
-        return await self._open(peer, port, evolve(access, tls="none"))
+        return await self._open(peer, port, evolve(access, tls="none"), hops)
 
-    async def _open(self, peer: Peer, port: int, access: Access, told: NextHops | None = None) -> SmtpConnection:
+    async def _open(
+        self, peer: Peer, port: int, access: Access, hops: NextHops, *, observed: bool = False
+    ) -> SmtpConnection:
+        local = hops.local
         connection = SmtpConnection(self._reactor, self._outbox, self.settings, peer)
         endpoint = TCP6ClientEndpoint if ":" in peer.address else TCP4ClientEndpoint
+        source = local.source(peer.address)
+        bind = (source, 0) if source else None
         try:
-            await endpoint(self._reactor, peer.address, port, timeout=self.settings.connect_timeout).connect(
+            await endpoint(self._reactor, peer.address, port, self.settings.connect_timeout, bind).connect(
                 Factory.forProtocol(lambda: connection)
             )
         except (ConnectError, OSError) as error:
-            reason = f"no connection to {peer} port {port}: {error}"
-            raise Unreachable(Delayed(NO_CONNECTION, reason, str(peer), site_wide=True)) from error
+            reason = f"no connection to {peer} port {port}{' from ' if source else ''}{source}: {error}"
+            outcome = Delayed(NO_CONNECTION, reason, str(peer), site_wide=True)
+            raise Unreachable(outcome, no_way=has_no_way(error)) from error
         self.pool.add(connection)
         try:
-            await open_session(connection, access, self._hostname, self._tls)
+            await open_session(connection, access, local.name, self._tls)
         except Unreachable as error:
-            self._observe(told, connection, access, error)
+            if observed:
+                self._observe(hops, connection, access, error)
             raise
-        self._observe(told, connection, access)
+        if observed:
+            self._observe(hops, connection, access)
         self.log.info(
             "session with {peer}: {tls}",
             event="relay_session",
@@ -193,10 +204,10 @@ class Sessions:
         return connection
 
     def _observe(
-        self, told: NextHops | None, connection: SmtpConnection, access: Access, error: Unreachable | None = None
+        self, hops: NextHops, connection: SmtpConnection, access: Access, error: Unreachable | None = None
     ) -> None:
-        if self._observer is not None and told is not None:
-            result = tls_result(told.domain, connection, access, error, told.policy)
+        if self._observer is not None:
+            result = tls_result(hops.domain, connection, access, error, hops.policy)
             if result is not None:
                 self._observer(result)
 

@@ -32,7 +32,8 @@ class Site:
 
 
 def make_site(settings: Settings, chain: Iterable[x509.Certificate], keys: Iterable[StoredKey] = ()) -> Site:
-    """Take it from the configuration. Its addresses are those of listeners, as far as they are public."""
+    """Take it from the configuration. Its addresses are those of listeners, and those
+    that connections to MX hosts come from, as far as they are public."""
     listening = [
         parse_address(text)[0]
         for listener in settings.listeners.values()
@@ -40,10 +41,11 @@ def make_site(settings: Settings, chain: Iterable[x509.Certificate], keys: Itera
         for text in listener.addresses
     ]
     default = settings.relay.default
+    sources = settings.relay.source_addresses if default == "mx" else ()
     return Site(
         hostname=ascii_domain(settings.hostname),
         domains=tuple(ascii_domain(domain) for domain in settings.domains),
-        addresses=tuple(dict.fromkeys(a for a in listening if ipaddress.ip_address(a).is_global)),
+        addresses=tuple(dict.fromkeys(a for a in (*listening, *sources) if ipaddress.ip_address(a).is_global)),
         smarthost=default.removeprefix("route:") if default != "mx" else "",
         chain=tuple(chain),
         keys=tuple(keys),

@@ -51,3 +51,23 @@ class RuleTests(ConfigurationTest):
             '[relay.rules.a]\nrecipient = ["b.example"]\nusers = ["*"]\nvia = "mx"\n', "relay.rules.a.recipient"
         )
         self.assertIn('did you mean "recipients"?', message)
+
+
+class LocalEndTests(ConfigurationTest):
+    def test_source_addresses(self) -> None:
+        self.settings(BASE + '[relay]\nsource_addresses = ["192.0.2.1", "2001:db8::1"]\nhelo = "out.example.org"\n')
+        for addresses, number, words in (
+            ('"192.0.2.1", "192.0.2.2"', 1, '"192.0.2.2" is a second one of IPv4, beside 192.0.2.1'),
+            ('"192.0.2"', 0, '"192.0.2" is not an IP address'),
+            ('"0.0.0.0"', 0, "the system chooses"),
+        ):
+            for section in ("relay", "routes.smart"):
+                text = f"{BASE}[{section}]\nsource_addresses = [{addresses}]\n"
+                text += 'hosts = ["192.0.2.1"]\n' if section != "relay" else ""
+                found = self.errors(text)
+                self.assertEqual(list(found), [f"{section}.source_addresses[{number}]"])
+                self.assertIn(words, next(iter(found.values())).message)
+
+    def test_a_name_that_is_none(self) -> None:
+        for name in ("192.0.2.1", "a b", "[192.0.2.1]"):
+            self.assertEqual(list(self.errors(f'{BASE}[relay]\nhelo = "{name}"\n')), ["relay.helo"])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.address import IPv4Address
-from twisted.internet.error import ConnectionRefusedError
+from twisted.internet.error import ConnectionRefusedError, NoRouteError
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
@@ -124,13 +125,15 @@ class _Session(Protocol):
 class MemoryNetwork(Clock):
     """A reactor in which addresses are scripted peers: `network["192.0.2.1"] = ScriptedPeer()`.
 
-    An address without one refuses connections; one in `silent` never answers.
+    An address without one refuses connections; one in `silent` never answers; to one in `unreachable` no way leads.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.peers: dict[str, ScriptedPeer] = {}
         self.silent: set[str] = set()
+        self.unreachable: set[str] = set()
+        self.sources: dict[str, object] = {}
         self.connected: list[str] = []
         self.ports: dict[str, int] = defaultdict(int)
         self._pumps: list[iosim.IOPump] = []
@@ -141,10 +144,14 @@ class MemoryNetwork(Clock):
     def connectTCP(self, host: str, port: int, factory: Any, timeout: float = 30, bindAddress: object = None) -> Any:
         self.connected.append(host)
         self.ports[host] = port
+        self.sources[host] = bindAddress
         factory.doStart()
         connector = _Connector()
         if host in self.silent:
             self.callLater(timeout, factory.clientConnectionFailed, connector, Failure(TimeoutError("timed out")))
+        elif host in self.unreachable:
+            reason = NoRouteError(errno.ENETUNREACH, "Network is unreachable")
+            factory.clientConnectionFailed(connector, Failure(reason))
         elif host not in self.peers:
             factory.clientConnectionFailed(connector, Failure(ConnectionRefusedError()))
         else:

@@ -217,6 +217,16 @@ class AuthTests(LoopbackTestCase):
         self.assertNotIn("cGFzcw", repr(outcome))
         self.assertEqual(peer.contents, [])
 
+    async def test_the_next_smarthost_where_one_does_not_take_it(self) -> None:
+        first = self.serve(AUTH=b"535 5.7.8 no\r\n")
+        hosts = [f"localhost:{self.port}"]
+        second = self.serve()
+        agent = self.agent("required", **self.password())
+        route = evolve(agent.sessions._routes["hop"], hosts=(*hosts, f"localhost:{self.port}"))
+        agent.sessions._routes = {"hop": route}
+        self.assertIsInstance(await self.deliver(agent), Delivered)
+        self.assertEqual((first.contents, len(second.contents)), ([], 1))
+
     async def test_password_file_that_is_gone(self) -> None:
         self.serve()
         outcome = await self.deliver(self.agent("required", username="user", password_file="/nonexistent"))

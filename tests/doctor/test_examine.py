@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from attrs import evolve
 from twisted.internet.defer import Deferred
 
 from mailgw.config.schema import Domain, Listener, Relay, Settings
@@ -74,6 +75,12 @@ class SiteTests(DoctorCase):
         self.assertEqual(site.hostname, "mail.xn--bcher-kva.example")
         self.assertEqual(site.domains, ("xn--bcher-kva.example",))
         self.assertEqual((site.addresses, site.smarthost), (("8.8.8.8",), "smart"))
+
+    def test_addresses_that_our_mail_comes_from(self) -> None:
+        relay = Relay(source_addresses=("8.8.4.4", "10.0.0.1"))
+        self.assertEqual(make_site(Settings(hostname="a.example", relay=relay), ()).addresses, ("8.8.4.4",))
+        relay = evolve(relay, default="route:smart")  # the smarthost sees them, the world does not
+        self.assertEqual(make_site(Settings(hostname="a.example", relay=relay), ()).addresses, ())
 
     def test_worst(self) -> None:
         self.assertEqual(worst([]), "ok")

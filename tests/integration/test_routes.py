@@ -5,7 +5,9 @@ from __future__ import annotations
 from functools import partial
 
 from mailgw.develop.sink import Sink
+from tests import postfix
 from tests.integration.gateway import Gateway
+from tests.integration.peers import PostfixTestCase, free_port
 from tests.integration.world import GatewayTestCase, in_thread, reactor, send
 
 MESSAGE = "From: {0}\r\nMessage-ID: <m{1}@example.test>\r\nSubject: x\r\n\r\nbody\r\n"
@@ -55,3 +57,64 @@ class RulesTests(GatewayTestCase):
         await in_thread(lambda: send(gateway.ports["mx"], "ann@sender.test", ["member@example.test"], message))
         await self.until(lambda: len(self.partner.received) == 1)
         self.assertTrue(str(self.partner.received[0].reverse_path).startswith("SRS0="))
+
+
+class SmarthostsTests(PostfixTestCase):
+    """Several real Postfix as the smarthosts of a route."""
+
+    if postfix.absent():
+        skip = postfix.absent()
+
+    async def submit(self, *recipients: str) -> None:
+        port, message = self.gateway.ports["submission"], MESSAGE.format("alice@example.test", 1).encode()
+        await in_thread(partial(send, tls=True), port, "alice@example.test", recipients, message)
+
+    async def test_the_next_one_within_the_attempt_from_the_routes_address_and_under_its_name(self) -> None:
+        await self.make_world()
+        waiting = await self.start_postfix(smtpd_recipient_restrictions="defer")
+        log_of_the_first = self.folder / "mail.log"
+        taking = await self.start_postfix(relayhost=f"[127.0.0.1]:{self.sink_port}")
+        gateway = await self.start_gateway(
+            relay="route:smart",
+            more=f'[routes.smart]\nhosts = ["127.0.0.1:{free_port()}", "127.0.0.1:{waiting}", "127.0.0.1:{taking}"]\n'
+            'source_addresses = ["127.0.0.3"]\nhelo = "out.example.test"\n',
+        )
+        await self.submit("d@outside.test")
+        await self.until(lambda: len(self.sink.received) == 1)
+        self.assertIn("from out.example.test (unknown [127.0.0.3])", self.sink.received[0].content.decode())
+        self.assertIn("NOQUEUE: reject: RCPT from unknown[127.0.0.3]: 450 4.3.2", log_of_the_first.read_text())
+        self.assertEqual([event for event in gateway.events if event.get("event") == "delayed"], [])
+
+    async def test_each_recipient_has_what_the_smarthost_said_of_it(self) -> None:
+        await self.make_world()
+        access = "{full@outside.test = 450 4.2.2 no room for that}, {gone@outside.test = 550 5.1.6 has moved away}"
+        port = await self.start_postfix(
+            relayhost=f"[127.0.0.1]:{self.sink_port}",
+            smtpd_recipient_restrictions=f"check_recipient_access inline:{{{access}}} permit",
+        )
+        gateway = await self.start_gateway(relay="route:smart", more=f'[routes.smart]\nhosts = ["127.0.0.1:{port}"]\n')
+        await self.submit("d@outside.test", "full@outside.test", "gone@outside.test")
+        delayed = await gateway.wait_for(event="delayed")
+        self.assertEqual(delayed["recipient"], "full@outside.test")
+        self.assertIn("450 4.2.2 <full@outside.test>: Recipient address rejected: no room for that", delayed["reason"])
+        await self.until(lambda: len(self.sink.received) == 1 and len(gateway.folder("alice")) == 1)
+        self.assertEqual([str(to) for to in self.sink.received[0].recipients], ["d@outside.test"])
+        report = gateway.folder("alice")[0].decode()
+        self.assertIn("Final-Recipient: rfc822; gone@outside.test\nAction: failed\nStatus: 5.1.6\n", report)
+        self.assertRegex(report, r"Diagnostic-Code: smtp; 550 5\.1\.6 <gone@outside\.test>: .*: has moved away\n")
+        self.assertNotIn("full@outside.test\nAction", report)
+
+
+class StartTests(GatewayTestCase):
+    async def test_a_source_address_that_is_not_ours_ends_the_start_with_one_line(self) -> None:
+        gateway = Gateway(
+            self.mktemp(), more='[relay.rules]\n[routes.x]\nhosts = ["a.test"]\nsource_addresses = ["198.51.100.77"]\n'
+        )
+        gateway.write_configuration()
+        self.addCleanup(self.coroutine, gateway.kill)
+        gateway.spawn()
+        status, output = await gateway.ended()
+        self.assertEqual(status, 1)
+        (line,) = [line for line in output.splitlines() if line.startswith("mailgw: ")]
+        self.assertIn('routes.x.source_addresses[0]: "198.51.100.77" cannot be used', line)
+        self.assertNotIn("Traceback", output)

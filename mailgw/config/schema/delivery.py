@@ -9,6 +9,8 @@ from attrs import frozen
 
 from mailgw.config.schema.setting import setting
 
+Family = Literal["ipv4_first", "ipv6_first", "ipv4", "ipv6"]
+
 
 @frozen
 class Route:
@@ -27,6 +29,13 @@ class Route:
     )
     username: str = setting("User for AUTH. Empty: no AUTH.", "")
     password_file: str = setting("File that holds its password. AUTH is used under TLS only.", "", path=True)
+    source_addresses: tuple[str, ...] = setting(
+        "Addresses of ours that connections come from: one of IPv4, one of IPv6, or both. Empty: as in [relay].", ()
+    )
+    helo: str = setting("Our name in EHLO. Empty: as in [relay].", "")
+    family: Literal["", "ipv4_first", "ipv6_first", "ipv4", "ipv6"] = setting(
+        "Which addresses of its hosts are tried. Empty: as in [relay].", ""
+    )
 
 
 @frozen
@@ -87,8 +96,22 @@ class Relay:
         "",
         path=True,
     )
+    source_addresses: tuple[str, ...] = setting(
+        "Addresses of ours that connections come from: one of IPv4, one of IPv6, or both. Where there is none of a "
+        "family, the system chooses. SPF has to allow them, and their PTR should be `helo`.",
+        (),
+    )
+    helo: str = setting("Our name in EHLO. Empty: the hostname.", "")
+    family: Literal["ipv4_first", "ipv6_first", "ipv4", "ipv6"] = setting(
+        "Which addresses of a host are tried: those of IPv4 and IPv6 in turn, beginning with the one or the other "
+        "(`ipv4_first`, `ipv6_first`), or those of one alone (`ipv4`, `ipv6`).",
+        "ipv4_first",
+    )
     max_recipients: int = setting("Recipients in one transaction.", 50)
-    max_addresses: int = setting("Addresses that one attempt tries at most.", 5)
+    max_addresses: int = setting(
+        "Addresses that one attempt tries at most. Those to which no way leads from here (no IPv6, say) do not count.",
+        5,
+    )
     connect_timeout: float = setting("For a TCP connection.", 30.0)
     greeting_timeout: float = setting("For the greeting.", 60.0)
     command_timeout: float = setting("For the reply to EHLO, MAIL, RCPT (RFC 5321 4.5.3.2).", 300.0)
