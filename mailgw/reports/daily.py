@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, ClassVar, Protocol
 
 from attrs import frozen
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
@@ -27,6 +27,8 @@ _EARLIEST = 600.0
 _SPREAD = 7200.0
 # Days that are caught up with after a stop. What is older is of no use to anybody.
 _DAYS = 3
+# Reports that are on their way together: DNS and web servers of others may be slow.
+_AT_ONCE = 8
 # How long what was done is remembered.
 _REMEMBERED = 60
 
@@ -96,7 +98,7 @@ class DailyReports:
         self._delay = _EARLIEST + entropy.random() * _SPREAD
         self._call: IDelayedCall | None = None
         self._running: Deferred[None] | None = None
-        self._composing: Deferred[ReportMail | Nobody] | None = None
+        self._composing: set[Deferred[ReportMail | Nobody]] = set()
         self._stopping = False
         self._told: set[tuple[str, int, str]] = set()
 
@@ -109,8 +111,8 @@ class DailyReports:
         if self._call is not None:
             self._call.cancel()
             self._call = None
-        if self._composing is not None:
-            self._composing.cancel()
+        for composing in tuple(self._composing):
+            composing.cancel()
         self._sender.stop()
         if self._running is not None:
             await self._running
@@ -142,20 +144,31 @@ class DailyReports:
                     await self._send(source, day)
             except TemporaryFailure as failure:
                 self._tell(source.name, today, "", f"none now: {failure.cause}")
-        await self._database.write(partial(issued.forget, before=today - _REMEMBERED))
+        forget = partial(issued.forget, before=today - _REMEMBERED, silent_before=today - _DAYS)
+        await self._database.write(forget)
         self._told = {key for key in self._told if key[1] >= today - _DAYS}
 
     async def _send(self, source: ReportSource, day: int) -> None:
         subjects = await source.subjects(day)
         find = partial(issued.unsettled, source=source.name, day=day, subjects=subjects, now=self._clock.seconds())
         waiting, sent = await self._database.read(find)
-        for subject in waiting:
-            if self._stopping:
-                return
-            if sent >= source.max_reports:
-                self._tell(source.name, day, "", f"{sent} reports are sent, and no more: max_reports")
-                return
-            sent += await self._send_one(source, day, subject)
+        left = iter(waiting)
+
+        async def send_some() -> None:
+            nonlocal sent
+            for subject in left:
+                if self._stopping:
+                    return
+                if sent >= source.max_reports:
+                    self._tell(source.name, day, "", f"{sent} reports are sent, and no more: max_reports")
+                    return
+                sent += 1  # it is counted beforehand, for those that run beside it
+                sent -= not await self._send_one(source, day, subject)
+
+        sending = [Deferred.fromCoroutine(send_some()) for _ in range(_AT_ONCE)]
+        for _, failure in await DeferredList(sending, consumeErrors=True):
+            if failure is not None:
+                failure.raiseException()
 
     async def _send_one(self, source: ReportSource, day: int, subject: str) -> bool:
         """Send one report, unless another worker has it. Tell whether it went."""
@@ -182,11 +195,12 @@ class DailyReports:
         return state == "sent"
 
     async def _compose(self, source: ReportSource, day: int, subject: str) -> ReportMail | Nobody:
-        self._composing = Deferred.fromCoroutine(source.compose(day, subject))
+        composing = Deferred.fromCoroutine(source.compose(day, subject))
+        self._composing.add(composing)
         try:
-            return await self._composing
+            return await composing
         finally:
-            self._composing = None
+            self._composing.discard(composing)
 
     def _tell(self, source: str, day: int, subject: str, reason: str) -> None:
         """Log it, once: it is tried again every few minutes."""

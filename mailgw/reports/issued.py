@@ -86,6 +86,7 @@ def list_issued(connection: sqlite3.Connection, since: int) -> list[Issued]:
     return [Issued(*row) for row in rows]
 
 
-def forget(connection: sqlite3.Connection, before: int) -> None:
-    """Drop what is older than the day `before`."""
+def forget(connection: sqlite3.Connection, before: int, silent_before: int) -> None:
+    """Drop what is older than the day `before`; what only says that nobody asked, than `silent_before`."""
     connection.execute("DELETE FROM issued WHERE day < ?", (before,))
+    connection.execute("DELETE FROM issued WHERE day < ? AND state = 'nobody' AND detail = ''", (silent_before,))

@@ -45,7 +45,8 @@ class Source:
         self.composed: list[tuple[int, str]] = []
         self.error: Exception | None = None
         self.nobody: set[str] = set()
-        self.waiting: Deferred[None] | None = None
+        self.slow = False
+        self.waiting: list[Deferred[None]] = []
         self.forgotten = 0
 
     async def subjects(self, day: int) -> Sequence[str]:
@@ -53,13 +54,19 @@ class Source:
 
     async def compose(self, day: int, subject: str) -> ReportMail | Nobody:
         self.composed.append((day, subject))
-        if self.waiting is not None:
-            await self.waiting
+        if self.slow:
+            self.waiting.append(Deferred())
+            await self.waiting[-1]
         if self.error is not None:
             raise self.error
         if subject in self.nobody:
             return Nobody("nobody agrees")
         return ReportMail(SENDER, [Mailbox("r", subject)], f"Subject: {day} {subject}\r\n\r\n".encode(), "a report")
+
+    def go_on(self) -> None:
+        self.slow = False
+        for waiting in self.waiting:
+            waiting.callback(None)
 
     async def forget(self, before: int) -> None:
         self.forgotten = before
@@ -144,12 +151,11 @@ class ClaimTests(DailyCase):
         self.source.days = range(TODAY - 1, TODAY)
 
     def test_two_workers_send_one(self) -> None:
-        self.source.waiting = Deferred()
+        self.source.slow = True
         self.start()
         self.start()
         self.clock.advance(10)
-        waiting, self.source.waiting = self.source.waiting, None
-        waiting.callback(None)
+        self.source.go_on()
         self.assertEqual(sorted(self.sent()), [f"{TODAY - 1} a.example", f"{TODAY - 1} b.example"])
 
     def test_a_worker_that_died_is_stood_in_for(self) -> None:
@@ -162,12 +168,12 @@ class ClaimTests(DailyCase):
         self.assertEqual(self.sent(), [f"{TODAY - 1} b.example", f"{TODAY - 1} a.example"])
 
     def test_a_stop_gives_back_what_was_being_written(self) -> None:
-        self.source.waiting = Deferred()
+        self.source.slow = True
         service = self.start()
         self.clock.advance(10)
         self.successResultOf(Deferred.fromCoroutine(service.stop()))
         self.assertEqual(self.states(), {})
-        self.source.waiting = None
+        self.source.slow = False
         self.start()
         self.clock.advance(10)
         self.assertEqual(len(self.sent()), 2)
@@ -181,7 +187,35 @@ class ClaimTests(DailyCase):
         self.assertNoResult(stopped)
         written.callback(None)
         self.successResultOf(stopped)
-        self.assertEqual(self.states(), {(TODAY - 1, "a.example"): "sent"})
+        both = {(TODAY - 1, "a.example"): "sent", (TODAY - 1, "b.example"): "sent"}
+        self.assertEqual(self.states(), both)
+
+    def test_nothing_new_is_begun_after_a_stop(self) -> None:
+        self.source.names = tuple(f"{number}.example" for number in range(100))
+        self.source.slow = True
+        service = self.start()
+        self.clock.advance(10)
+        begun = len(self.source.composed)
+        self.assertIn(begun, range(2, 20))
+        self.successResultOf(Deferred.fromCoroutine(service.stop()))
+        self.assertEqual((len(self.source.composed), self.states()), (begun, {}))
+
+    def test_one_that_is_slow_does_not_hold_up_the_others(self) -> None:
+        slow: Deferred[None] = Deferred()
+        compose = self.source.compose
+
+        async def compose_slowly(day: int, subject: str) -> ReportMail | Nobody:
+            if subject == "a.example":
+                await slow
+            return await compose(day, subject)
+
+        self.patch(self.source, "compose", compose_slowly)
+        self.source.names = ("a.example", *(f"{number}.example" for number in range(30)))
+        self.start()
+        self.clock.advance(10)
+        self.assertEqual(len(self.sent()), 30)
+        slow.callback(None)
+        self.assertEqual(len(self.sent()), 31)
 
 
 class SharedFileTests(SynchronousTestCase):

@@ -171,6 +171,8 @@ class SourceTests(TlsReportCase):
         self.assertEqual(self.offered, [])
         self.assertEqual(self.states(), {"silent.example": ("nobody", "")})
         self.assertEqual(self.resolver.asked.count(("_smtp._tls.silent.example", "TXT")), 1)
+        self.clock.pump([6 * 3600.0] * 4 * 5)
+        self.assertEqual(self.states(), {})  # most domains ask for none: that is not kept for long
 
     def test_whom_nothing_was_sent_to_is_not_asked(self) -> None:
         self.start()
