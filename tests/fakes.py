@@ -33,7 +33,8 @@ class FakeResolver:
         })
 
     With `silent` set, or for a name in `silent_names`, nothing is answered, ever. `asked` lists each question.
-    With `authenticated` set, answers are as from DNSSEC.
+    With `authenticated` set, answers are as from DNSSEC, but for names in `insecure`, and what aliases have to do with
+    them.
     """
 
     def __init__(self, zone: Zone | None = None, *, authenticated: bool = False, ttl: int = 300) -> None:
@@ -42,6 +43,7 @@ class FakeResolver:
         self.ttl = ttl
         self.silent = False
         self.silent_names: set[str] = set()
+        self.insecure: set[str] = set()
         self.asked: list[tuple[str, RecordType]] = []
         for name, types in (zone or {}).items():
             self.set(name, types)
@@ -55,10 +57,12 @@ class FakeResolver:
         self.asked.append((key, type))
         if self.silent or key in self.silent_names:
             await Deferred()
-        for _ in range(MAX_CNAMES):
+        authenticated = self.authenticated
+        for hop in range(MAX_CNAMES):
+            authenticated = authenticated and key not in self.insecure
             types = self.zone.get(key)
             if types is None:
-                return Answer(exists=False, authenticated=self.authenticated, ttl=self.ttl)
+                return Answer(exists=False, authenticated=authenticated, ttl=self.ttl, alias_of=key if hop else "")
             records = types if types == FAIL else types.get(type, ())
             if records == FAIL:
                 raise DnsFailure(f"{type} {key}: SERVFAIL")
@@ -66,7 +70,7 @@ class FakeResolver:
                 key = _key(str(alias[0]))
                 continue
             answers = tuple(_record(type, record) for record in records)
-            return Answer(answers, authenticated=self.authenticated, ttl=self.ttl)
+            return Answer(answers, authenticated=authenticated, ttl=self.ttl, alias_of=key if hop else "")
         raise DnsFailure(f"{type} {name}: more than {MAX_CNAMES} CNAMEs")
 
 

@@ -99,7 +99,8 @@ async def _examine(
             site,
             datetime.datetime.now(datetime.UTC),
             addresses=addresses,
-            servers=", ".join(str(server) for server in resolver.servers),
+            servers=", ".join(map(str, resolver.servers)),
+            untrusted=", ".join(str(server) for server in resolver.servers if not server.trusted),
             fetch=None if offline else PolicyFetcher(reactor, resolver),
             on_progress=lambda done, total: progress.update(task, completed=done, total=total),
         )

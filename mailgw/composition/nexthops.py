@@ -12,6 +12,7 @@ from mailgw.config.errors import ConfigError, ConfigurationErrors
 from mailgw.config.schema import Settings
 from mailgw.delivery.choice import AccessChooser, problem_result
 from mailgw.delivery.clienttls import ClientTls, TrustError, read_trust
+from mailgw.delivery.danewatch import DaneWatch
 from mailgw.delivery.sessions import Sessions
 from mailgw.delivery.tlsresults import TlsObserver
 from mailgw.dns.interface import Resolver
@@ -63,6 +64,9 @@ def make_next_hops(
         AccessChooser(settings.tls_policies, finder, observer),
         observer,
     )
+    if settings.relay.dane and place.number == 0:  # one says it for all workers
+        watch = DaneWatch(resolver, reactor)
+        parts = (*parts, Part("DANE", watch.start, watch.stop))
     return WayOut(sessions, parts)
 
 

@@ -15,6 +15,8 @@ from twisted.internet.ssl import Certificate, CertificateOptions, TLSVersion, pl
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
+from mailgw.delivery.dane import UNREADABLE, NotAuthentic, authenticate
+from mailgw.delivery.tlsa import HostTlsa, presented, shown
 from mailgw.mail.tlsresult import FailureType
 
 TlsVersion = Literal["1.2", "1.3"]
@@ -41,16 +43,18 @@ class UnverifiedTls:
     proof = "certificate not verified"
     strict = True
     """Whether `failure` ended the session."""
+    shareable = True
+    """Whether the session may be used for all that this host takes mail for."""
 
     def __init__(self, options: CertificateOptions, name: str) -> None:
         self.failure: FailureType | None = None
         self.reason = ""
         self.name = name
-        self._options = options
+        self.options = options
 
     def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
-        connection = self._options.clientConnectionForTLS(tlsProtocol)
-        if not _is_address(self.name):  # RFC 6066 3: server_name holds no address
+        connection = self.options.clientConnectionForTLS(tlsProtocol)
+        if not is_address(self.name):  # RFC 6066 3: server_name holds no address
             connection.set_tlsext_host_name(self.name.encode("ascii"))
         return connection
 
@@ -82,7 +86,7 @@ class VerifiedTls(UnverifiedTls):
 
     def _is_named(self, certificate: crypto.X509) -> bool:
         try:
-            wanted = IPAddress_ID(self.name) if _is_address(self.name) else DNS_ID(self.name)
+            wanted = IPAddress_ID(self.name) if is_address(self.name) else DNS_ID(self.name)
             verify_service_identity(extract_patterns(certificate), [wanted], [])
         except VerificationError:
             self.failure, self.reason = "certificate-host-mismatch", "is for another name"
@@ -114,6 +118,37 @@ class WatchedTls(VerifiedTls):
         return True
 
 
+class DaneTls(UnverifiedTls):
+    """The peer proves by its certificate to be who its TLSA records say: see `dane.authenticate`.
+
+    `domains` are names of the recipient domain, which it may have too (RFC 7672 3.2.2).
+    """
+
+    def __init__(self, options: CertificateOptions, tlsa: HostTlsa, domains: tuple[str, ...]) -> None:
+        super().__init__(options, tlsa.base)
+        self._tlsa = tlsa
+        self._domains = domains
+
+    def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
+        connection = super().clientConnectionForTLS(tlsProtocol)
+        connection.set_verify(SSL.VERIFY_NONE)  # by whom we trust otherwise: that is not asked
+        return connection
+
+    def confirm(self, connection: SSL.Connection) -> bool:
+        try:
+            chain = connection.get_peer_cert_chain(as_cryptography=True) or []
+            proof = authenticate(self._tlsa.use, chain, (*self._tlsa.names, *self._domains))
+        except NotAuthentic as error:
+            self.failure, self.reason = error.failure, f"{error} (TLSA of {self.name}: {shown(self._tlsa.use)})"
+            return False
+        except UNREADABLE as error:
+            self.failure, self.reason = "validation-failure", f"cannot be read: {error}"
+            return False
+        self.proof = f"certificate proven by TLSA {presented(proof.record)[:5]} of {self.name}"
+        self.shareable = proof.name not in self._domains
+        return True
+
+
 class ClientTls:
     """Makes what `startTLS` takes for a host. `trust_root` says who signs, where it is not the platform."""
 
@@ -124,6 +159,10 @@ class ClientTls:
     def unverified(self, name: str, minimum: TlsVersion = "1.2") -> WatchedTls:
         """TLS with whoever is there; `name` goes into SNI."""
         return WatchedTls(self._trusting(minimum), name)
+
+    def proven(self, tlsa: HostTlsa, domains: tuple[str, ...], minimum: TlsVersion = "1.2") -> UnverifiedTls:
+        """TLS with a host that proves to be who its records say; with whoever is there when none is of use."""
+        return DaneTls(self._trusting(minimum), tlsa, domains) if tlsa.use else self.unverified(tlsa.base, minimum)
 
     def verified(self, name: str, minimum: TlsVersion = "1.2") -> VerifiedTls:
         """TLS with a host that proves to be `name`."""
@@ -157,7 +196,8 @@ def read_trust(path: str) -> Any:
     return trustRootFromCertificates([Certificate(crypto.X509.from_cryptography(one)) for one in certificates])
 
 
-def _is_address(name: str) -> bool:
+def is_address(name: str) -> bool:
+    """Whether a host is named by its IP address."""
     try:
         ipaddress.ip_address(name)
     except ValueError:

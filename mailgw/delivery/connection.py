@@ -57,6 +57,8 @@ class SmtpConnection(Protocol):
         """The name in its greeting."""
         self.local_address = ""
         """Our end of it."""
+        self.shareable = True
+        """Whether it may be used for other domains with the same hosts."""
         self.transactions = 0
         self.needs_reset = False
         self.lost = ""
@@ -103,11 +105,13 @@ class SmtpConnection(Protocol):
         self.transport.startTLS(securing)
         await self._handshake
         handle: SSL.Connection = self.transport.getHandle()
+        confirmed = securing.confirm(handle)
         self.tls_failure = securing.failure
-        if not securing.confirm(handle):
+        if not confirmed:
             self.abort(f"{self.peer} has a certificate that {securing.reason}")
             raise SessionLost(self.lost)
         self.tls = f"{handle.get_protocol_version_name()}, {securing.proof}"
+        self.shareable = securing.shareable
 
     async def start_tls_by_command(self) -> Reply:
         """STARTTLS. Bytes that come behind its reply before TLS are an attacker's: they end the session."""

@@ -6,6 +6,7 @@ import random
 from collections.abc import Mapping, Sequence
 from itertools import chain, zip_longest
 
+from attrs import frozen
 from twisted.internet.defer import Deferred, gatherResults
 
 from mailgw.config.schema.delivery import Family
@@ -27,6 +28,18 @@ _RECORDS: Mapping[Family, Sequence[RecordType]] = {
 _LOCALHOST: Mapping[RecordType, str] = {"A": "127.0.0.1", "AAAA": "::1"}
 
 
+@frozen
+class MxHosts:
+    """The hosts to try, best first; an address for an address literal.
+
+    `proven` are the names of the recipient domain (as it was asked for, and where its aliases lead) if DNSSEC vouches
+    for its MX records, or for that there are none; else it is empty.
+    """
+
+    names: tuple[str, ...]
+    proven: tuple[str, ...] = ()
+
+
 class MailExchangers:
     """Finds the hosts of a domain and the addresses of a host."""
 
@@ -35,10 +48,10 @@ class MailExchangers:
         self._hostname = hostname.lower()
         self._random = random
 
-    async def hosts(self, domain: str) -> tuple[str, ...]:
-        """Give the hosts to try, best first; an address for an address literal. Raises Unreachable."""
+    async def hosts(self, domain: str) -> MxHosts:
+        """Find the hosts of a domain. Raises Unreachable."""
         if domain.startswith("["):
-            return (_literal(domain),)
+            return MxHosts((_literal(domain),))
         try:
             name = ascii_domain(domain)
             answer = await self._resolver.lookup(name, "MX")
@@ -49,10 +62,11 @@ class MailExchangers:
             raise Unreachable(Delayed("4.4.3", reason, site_wide=True)) from error
         if not answer.exists:
             raise Unreachable(Failed("5.1.2", f"the domain {domain} does not exist"))
+        proven = tuple(filter(None, (name, answer.alias_of))) if answer.authenticated else ()
         records = [record for record in answer.records if isinstance(record, MxRecord)]
         if not records:
-            return (name,)  # RFC 5321 5.1: the domain is its own host, with preference 0
-        return self._ordered(domain, records)
+            return MxHosts((name,), proven)  # RFC 5321 5.1: the domain is its own host, with preference 0
+        return MxHosts(self._ordered(domain, records), proven)
 
     def _ordered(self, domain: str, records: Sequence[MxRecord]) -> tuple[str, ...]:
         named = [(record.preference, record.exchange.rstrip(".").lower()) for record in records]

@@ -7,8 +7,9 @@ from typing import Literal
 from attrs import evolve, frozen
 
 from mailgw.delivery.classify import Unreachable, greeting_refused
-from mailgw.delivery.clienttls import ClientTls, TlsVersion
+from mailgw.delivery.clienttls import ClientTls, TlsVersion, UnverifiedTls
 from mailgw.delivery.connection import SessionLost, SmtpConnection
+from mailgw.delivery.tlsa import HostTlsa
 from mailgw.mail.reply import Reply
 from mailgw.queue.item import Delayed
 from mailgw.smtp.client import Capabilities, auth_plain, command
@@ -39,6 +40,25 @@ class Access:
     dane: bool = True
     """Whether TLSA records of the host may say more; [tls_policies] can forbid it for a domain."""
     minimum_version: TlsVersion = "1.2"
+
+    tlsa: HostTlsa | None = None
+    """What the host has to prove by them."""
+    domains: tuple[str, ...] = ()
+    """Names of the recipient domain that it may have instead of its own, then."""
+
+    def towards_mx(self, proven: tuple[str, ...]) -> Access:
+        """The same for MX hosts, where `proven` are names of the domain that DNSSEC vouches for.
+
+        If it vouches for none, TLSA records prove that a host is itself, not that it is the domain's: they are good
+        instead of no proof (RFC 7672 2.2.1), not instead of a certificate that is demanded (RFC 8461 2).
+        """
+        return evolve(self, dane=False) if self.tls == "verified" and not proven else self
+
+    def by_dane(self, tlsa: HostTlsa, domains: tuple[str, ...]) -> Access:
+        """The same with a host that has TLSA records. Where none is of use, who wants more than TLS gets it still."""
+        if not tlsa.use and self.tls == "verified":
+            return self
+        return evolve(self, tls="required", basis="dane", tlsa=tlsa, domains=domains)
 
     def __repr__(self) -> str:
         tls = f"tls={self.tls!r}, basis={self.basis!r}, dane={self.dane!r}"
@@ -109,11 +129,8 @@ async def _start_tls(connection: SmtpConnection, access: Access, hostname: str, 
 
 
 async def _handshake(connection: SmtpConnection, access: Access, tls: ClientTls) -> None:
-    name, minimum = connection.peer.name, access.minimum_version
-    verified = access.tls in ("verified", "implicit")
-    securing = tls.verified(name, minimum) if verified else tls.unverified(name, minimum)
     try:
-        await connection.start_tls(securing)
+        await connection.start_tls(_securing(connection.peer.name, access, tls))
     except SessionLost as error:
         demand = "" if access.tls == "opportunistic" else f" (TLS is {access.tls}, {access.demand})"
         outcome = Delayed("4.7.5", f"no TLS: {error}{demand}", str(connection.peer), site_wide=access.common)
@@ -121,6 +138,13 @@ async def _handshake(connection: SmtpConnection, access: Access, tls: ClientTls)
         raise Unreachable(
             outcome, failure=failure, handshake=True, insecure=connection.tls_failure is not None
         ) from error
+
+
+def _securing(name: str, access: Access, tls: ClientTls) -> UnverifiedTls:
+    if access.tlsa is not None:
+        return tls.proven(access.tlsa, access.domains, access.minimum_version)
+    make = tls.verified if access.tls in ("verified", "implicit") else tls.unverified
+    return make(name, access.minimum_version)
 
 
 async def _authenticate(connection: SmtpConnection, access: Access) -> None:

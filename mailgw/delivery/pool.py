@@ -44,7 +44,8 @@ class ConnectionPool:
         """Take a connection back: keep it for the next message, or end it."""
         if connection.lost:
             return
-        if self._closed or connection.transactions >= self._settings.max_messages or self._settings.idle_timeout <= 0:
+        used_up = connection.transactions >= self._settings.max_messages or not connection.shareable
+        if self._closed or used_up or self._settings.idle_timeout <= 0:
             connection.quit()
             return
         if len(self._site) >= MAX_IDLE:

@@ -23,7 +23,8 @@ from mailgw.delivery.localend import LocalEnd, has_no_way
 from mailgw.delivery.mx import MailExchangers
 from mailgw.delivery.opening import Access, open_session
 from mailgw.delivery.pool import ConnectionPool
-from mailgw.delivery.tlsresults import TlsObserver, tls_result
+from mailgw.delivery.tlsalookup import TlsaLookup
+from mailgw.delivery.tlsresults import TlsObserver, tls_result, tlsa_unknown
 from mailgw.dns.interface import Resolver
 from mailgw.mail.tlsresult import NO_POLICY, AppliedPolicy
 from mailgw.operation.outbox import Outbox
@@ -55,6 +56,8 @@ class NextHops:
     """The recipient domain whose MX hosts they are (what TLS policies and reports are about); empty for a route."""
     policy: AppliedPolicy = NO_POLICY
     """The MTA-STS policy of that domain, also one that is only tested."""
+    proven: tuple[str, ...] = ()
+    """Names of that domain, if DNSSEC vouches that these are its MX hosts; else empty."""
 
     @property
     def access(self) -> Access:
@@ -94,6 +97,7 @@ class Sessions:
         self._local = LocalEnd.of(hostname, settings)
         self._threads = threads
         self._tls = tls or ClientTls()
+        self._tlsa = TlsaLookup(resolver)
         self._by_route: dict[str, tuple[schema.Route, NextHops]] = {}
         self._chooser = chooser or AccessChooser({})
         self._clear_text: dict[tuple[str, int], float] = {}
@@ -103,10 +107,11 @@ class Sessions:
         """Find out where `mx:DOMAIN` or `route:NAME` leads. Raises Unreachable."""
         kind, _, name = target.partition(":")
         if kind == "mx":
-            names = await self.exchangers.hosts(name)
-            choice = await self._chooser.choose(name, names)
+            found = await self.exchangers.hosts(name)
+            choice = await self._chooser.choose(name, found.names)
+            key = (site_of(found.names), choice.access.towards_mx(found.proven))
             hosts = tuple((host, self.settings.port) for host in choice.hosts)
-            return NextHops((site_of(names), choice.access), hosts, self._local, name, choice.policy)
+            return NextHops(key, hosts, self._local, name, choice.policy, found.proven)
         route = self._routes.get(name)
         if kind != "route" or route is None:
             reason = f"there is no [routes.{name}] in the configuration, which mail in the queue wants"
@@ -119,7 +124,9 @@ class Sessions:
         password = await self._password(route) if route.username else ""
         lmtp = route.protocol == "lmtp"
         hosts = tuple(parse_host(host, LMTP_PORT if lmtp else PORT) for host in route.hosts)
-        access = Access(route.tls, route.username, password, lmtp, "route")
+        # What a route says of certificates is kept to; where it asks for none, TLSA records can only add.
+        dane = route.tls in ("opportunistic", "required") and not lmtp
+        access = Access(route.tls, route.username, password, lmtp, "route", dane)
         hops = NextHops((target, access), hosts, LocalEnd.of(self._hostname, self.settings, route))
         self._by_route[name] = (route, hops)
         return hops
@@ -132,12 +139,12 @@ class Sessions:
         if kind != "mx":
             return target
         try:
-            hosts = await self.exchangers.hosts(domain)
-            choice = await self._chooser.choose(domain, hosts, wait=False)
+            hosts = (await self.exchangers.hosts(domain)).names
+            access = (await self._chooser.choose(domain, hosts, wait=False)).access
         except Unreachable:
             return target  # `next_hops` will say why
-        tls = choice.access.tls
-        return site_of(hosts) if tls == "opportunistic" else f"{site_of(hosts)};{tls}"
+        ways = (() if access.tls == "opportunistic" else (access.tls,)) + (() if access.dane else ("without dane",))
+        return ";".join((site_of(hosts), *ways))
 
     async def _password(self, route: schema.Route) -> str:
         try:
@@ -150,13 +157,19 @@ class Sessions:
         """Open a session with a host of `hops`; in clear text when TLS was optional and is broken there.
         Raises Unreachable. When it is not `observed`, what comes of TLS is told nobody.
         """
-        access = hops.access
+        observed = observed and bool(hops.domain)
+        try:
+            access = await self._access(peer.name, port, hops)
+        except Unreachable as error:
+            if observed and self._observer is not None:
+                self._observer(tlsa_unknown(hops.domain, peer, error))
+            raise
         opportunistic = access.tls == "opportunistic"
         server = (peer.address, port)  # behind another port of the address TLS may be sound
         if opportunistic and self._clear_text.get(server, 0.0) > self._reactor.seconds():
             return await self._open(peer, port, evolve(access, tls="none"), hops)
         try:
-            return await self._open(peer, port, access, hops, observed=observed and bool(hops.domain))
+            return await self._open(peer, port, access, hops, observed=observed)
         except Unreachable as error:
             if access.username:
                 self._by_route.clear()  # perhaps the password is wrong: the next attempt reads its file anew
@@ -168,6 +181,14 @@ class Sessions:
             self._clear_text.clear()
         self._clear_text[server] = self._reactor.seconds() + CLEAR_TEXT_TIME
         return await self._open(peer, port, evolve(access, tls="none"), hops)
+
+    async def _access(self, host: str, port: int, hops: NextHops) -> Access:
+        """Give how to speak with a host once its TLSA records are known. Raises Unreachable."""
+        access = hops.access
+        if not self.settings.dane or not access.dane or access.tls in ("none", "implicit"):
+            return access
+        tlsa = await self._tlsa.find(host, port)
+        return access if tlsa is None else access.by_dane(tlsa, hops.proven)
 
     async def _open(
         self, peer: Peer, port: int, access: Access, hops: NextHops, *, observed: bool = False

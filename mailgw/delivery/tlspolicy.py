@@ -14,9 +14,9 @@ from mailgw.smtp.client import Capabilities
 def access_for(message: QueuedMessage, access: Access) -> Access:
     """Give how to speak with a next hop for this message, where it is otherwise spoken to by `access`.
 
-    REQUIRETLS wants TLS with a verified certificate (RFC 8689 4.2.1). That the name of an MX host is genuine would
-    take DNSSEC or MTA-STS; we do not look for either, so what is kept is that the host proves its name and takes
-    REQUIRETLS itself. `TLS-Required: No` (RFC 8689 3) puts delivery before security, though never a password in
+    REQUIRETLS wants TLS with a host that proves its name, by a certificate that we trust or by DANE, and takes
+    REQUIRETLS itself (RFC 8689 4.2.1). Whether its name is genuine (DNSSEC, MTA-STS) is not asked: few domains could
+    have such mail then. `TLS-Required: No` (RFC 8689 3) puts delivery before security, though never a password in
     clear text, nor clear text where a port speaks TLS only. REQUIRETLS overrules it.
     """
     if message.envelope.requiretls:

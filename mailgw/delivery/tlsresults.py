@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from mailgw.delivery.classify import Unreachable
+from mailgw.delivery.classify import Peer, Unreachable
 from mailgw.delivery.connection import SmtpConnection
 from mailgw.delivery.opening import Access
+from mailgw.delivery.tlsa import HostTlsa, presented
 from mailgw.mail.address import ascii_domain
 from mailgw.mail.tlsresult import NO_POLICY, AppliedPolicy, FailureType, TlsResult
 
@@ -34,6 +35,8 @@ def tls_result(
     if access.tls == "none" or domain.startswith("["):
         return None
     domain = ascii_domain(domain)  # RFC 8460 4.4 wants A-labels
+    if access.tlsa is not None:
+        policy = _by_dane(access.tlsa)
     noted = connection.tls_failure if policy.type == "sts" else None
     if connection.tls and noted is None:
         return TlsResult(domain, policy)
@@ -58,3 +61,20 @@ def tls_result(
         helo=connection.announced,
         reason=reason,
     )
+
+
+def tlsa_unknown(domain: str, peer: Peer, error: Unreachable) -> TlsResult:
+    """Say that DNS did not tell what TLSA records the host has."""
+    return TlsResult(
+        ascii_domain(domain),
+        AppliedPolicy("tlsa", domain=peer.name),
+        failure=error.failure or "dnssec-invalid",
+        mx_host=peer.name,
+        receiving_ip=peer.address,
+        reason=error.outcome.reason,
+    )
+
+
+def _by_dane(tlsa: HostTlsa) -> AppliedPolicy:
+    # RFC 8460 1.1: the Policy Domain of DANE is the TLSA base domain.
+    return AppliedPolicy("tlsa", tuple(map(presented, tlsa.published)), domain=tlsa.base)

@@ -174,6 +174,7 @@ root = {_quoted(layout.mail)}
 
 [relay]
 default = "route:sink"          # nothing reaches the Internet
+dane = false                    # the DNS server here knows no DNSSEC
 
 [routes.sink]
 hosts = ["127.0.0.1:{ports.sink}"]

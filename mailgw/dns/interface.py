@@ -39,12 +39,14 @@ class Answer:
     """The records of the type asked for (behind CNAMEs), in the server's order. Empty when there are none.
 
     `exists` is False for NXDOMAIN. `authenticated` is the AD bit of a server that we trust. `ttl` in seconds.
+    `alias_of` is where the aliases lead when the name asked for is one; else empty.
     """
 
     records: tuple[Record, ...] = ()
     exists: bool = True
     authenticated: bool = False
     ttl: int = 0
+    alias_of: str = ""
 
 
 class Resolver(Protocol):

@@ -145,10 +145,7 @@ class DnsResolver:
         for _ in range(MAX_ALIASES):
             answer = await self._try_servers(chain.target if chain else name, type, chain.hops if chain else 0)
             if isinstance(answer, Answer):
-                if not chain:
-                    return answer
-                authenticated = answer.authenticated and chain.authenticated
-                return evolve(answer, authenticated=authenticated, ttl=min(answer.ttl, chain.ttl))
+                return chain.followed_by(answer) if chain else answer
             if chain:
                 authenticated = answer.authenticated and chain.authenticated
                 answer = evolve(answer, authenticated=authenticated, ttl=min(answer.ttl, chain.ttl))

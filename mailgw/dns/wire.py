@@ -11,7 +11,7 @@ import dns.rdata
 import dns.rdataclass
 import dns.rdatatype
 import dns.rrset
-from attrs import frozen
+from attrs import evolve, frozen
 
 from mailgw.dns.interface import Answer, DnsFailure, MxRecord, Record, RecordType, TlsaRecord
 
@@ -40,6 +40,15 @@ class Alias:
     ttl: int
     authenticated: bool
     hops: int
+
+    def followed_by(self, answer: Answer) -> Answer:
+        """Give the answer about `target` as one about the name that was asked for first."""
+        return evolve(
+            answer,
+            authenticated=answer.authenticated and self.authenticated,
+            ttl=min(answer.ttl, self.ttl),
+            alias_of=answer.alias_of or _host(self.target),
+        )
 
 
 class ServerFailure(Exception):
@@ -118,7 +127,8 @@ def read_response(response: dns.message.Message, type: RecordType, *, trusted: b
         records = _find(response, name, wanted)
         if records:
             ttl = min(ttl, records.ttl)
-            return Answer(tuple(_record(r) for r in records), authenticated=authenticated, ttl=ttl)
+            alias_of = _host(name) if name != asked else ""
+            return Answer(tuple(map(_record, records)), authenticated=authenticated, ttl=ttl, alias_of=alias_of)
         alias = _find(response, name, dns.rdatatype.CNAME)
         if not alias:
             break
@@ -131,7 +141,8 @@ def read_response(response: dns.message.Message, type: RecordType, *, trusted: b
     # The chain left what this server told: a full resolver gives the end of it, others must be asked for it.
     if exists and name != asked and negative_ttl is None:
         return Alias(name, ttl, authenticated, hops)
-    return Answer(exists=exists, authenticated=authenticated, ttl=min(ttl, negative_ttl or 0))
+    alias_of = _host(name) if name != asked else ""
+    return Answer(exists=exists, authenticated=authenticated, ttl=min(ttl, negative_ttl or 0), alias_of=alias_of)
 
 
 def _find(response: dns.message.Message, name: dns.name.Name, type: dns.rdatatype.RdataType) -> dns.rrset.RRset | None:

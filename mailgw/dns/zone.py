@@ -49,7 +49,7 @@ class ZoneResolver:
             if type not in kinds and "CNAME" in kinds:
                 key = _key(str(kinds["CNAME"][0]))
                 continue
-            return Answer(tuple(kinds.get(type, ())), ttl=_TTL)
+            return Answer(tuple(kinds.get(type, ())), ttl=_TTL, alias_of=key if key != _key(name) else "")
         raise DnsFailure(f"{type} {name}: more than {_MAX_ALIASES} aliases")
 
 

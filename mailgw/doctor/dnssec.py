@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 from mailgw.dns.interface import DnsFailure, Resolver
-from mailgw.doctor.finding import Finding
+from mailgw.dns.questions import is_validating
+from mailgw.doctor.finding import Finding, Level
+from mailgw.doctor.site import Site
 
 SUBJECT = "resolver"
-# A zone that has been signed since 2009.
-SIGNED = "org"
 
 
-async def check(resolver: Resolver, servers: str) -> list[Finding]:
-    """Ask for what is surely signed. `servers` names whom we ask."""
+async def check(resolver: Resolver, site: Site, servers: str, untrusted: str = "") -> list[Finding]:
+    """Ask for what is surely signed. `servers` names whom we ask, `untrusted` those of them whose word on DNSSEC does
+    not count."""
     try:
-        answer = await resolver.lookup(SIGNED, "SOA")
+        validating = await is_validating(resolver)
     except DnsFailure as failure:
         advice = "Look at [dns] servers: without DNS no mail can be judged or sent."
         return [Finding("error", SUBJECT, servers, f"it does not answer: {failure.cause}", advice)]
-    if answer.authenticated:
-        return [Finding("ok", SUBJECT, servers, "it validates DNSSEC, and we trust what it says")]
-    advice = (
-        "For DANE use a validating resolver on this host (such as unbound), or name one in [dns] trust_authenticated."
-    )
-    return [Finding("note", SUBJECT, servers, "it does not say that answers are DNSSEC's, or is not trusted", advice)]
+    level: Level = "warning" if site.dane else "note"
+    if not validating:
+        fact = "it does not say that answers are DNSSEC's, or is not trusted: mail goes out without DANE"
+        advice = (
+            "Use a validating resolver on this host (such as unbound), or name one in [dns] trust_authenticated. "
+            "[relay] dane = false leaves DANE aside."
+        )
+        return [Finding(level, SUBJECT, servers, fact, advice)]
+    found = [Finding("ok", SUBJECT, servers, "it validates DNSSEC, and we trust what it says")]
+    if untrusted:
+        fact = "what it says of DNSSEC is not trusted: while the others are silent, mail goes out without DANE"
+        advice = "Take it from [dns] servers, or name it in trust_authenticated."
+        found.append(Finding(level, SUBJECT, untrusted, fact, advice))
+    return found

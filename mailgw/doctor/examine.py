@@ -34,20 +34,22 @@ async def examine(
     *,
     addresses: Sequence[str] = (),
     servers: str = "",
+    untrusted: str = "",
     fetch: Fetch | None = None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Finding]:
     """Look at everything; give the findings in a fixed order. What DNS does not tell is a finding too.
 
-    `addresses` are ours, where DNS and the listeners do not tell; `servers` names the resolver's; `fetch` gets
-    MTA-STS policies. `on_progress` is told how many checks of how many are done.
+    `addresses` are ours, where DNS and the listeners do not tell; `servers` names the resolver's, `untrusted` those of
+    them whose word on DNSSEC does not count; `fetch` gets MTA-STS policies. `on_progress` is told how many checks of
+    how many are done.
     """
     found: list[Finding] = []
     try:
         site = evolve(site, addresses=await public_addresses(resolver, site, addresses))
     except DnsFailure as failure:
         found.append(_unanswered("addresses", site.hostname, failure))
-    steps = _steps(resolver, site, now, servers, fetch)
+    steps = _steps(resolver, site, now, servers, untrusted, fetch)
     done = 0
 
     async def run(step: Step) -> list[Finding]:
@@ -62,12 +64,14 @@ async def examine(
     return found
 
 
-def _steps(resolver: Resolver, site: Site, now: datetime.datetime, servers: str, fetch: Fetch | None) -> list[Step]:
+def _steps(
+    resolver: Resolver, site: Site, now: datetime.datetime, servers: str, untrusted: str, fetch: Fetch | None
+) -> list[Step]:
     async def certificates() -> list[Finding]:
         return certificate.check(site, now)
 
     steps = [
-        Step(dnssec.SUBJECT, servers, lambda: dnssec.check(resolver, servers)),
+        Step(dnssec.SUBJECT, servers, lambda: dnssec.check(resolver, site, servers, untrusted)),
         Step(names.HOST, site.hostname, lambda: names.check_hostname(resolver, site)),
         *(_of_address(resolver, site, address) for address in site.addresses),
         Step(certificate.SUBJECT, site.hostname, certificates),

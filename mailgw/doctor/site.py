@@ -20,7 +20,7 @@ from mailgw.mail.address import ascii_domain
 class Site:
     """Names are in A-labels. `addresses` are those that our mail comes from and goes to; `smarthost` is the route by
     which mail leaves, empty when we send it ourselves; `chain` is our certificate with those above it;
-    `keys` are for DKIM, which `signing` turns on."""
+    `keys` are for DKIM, which `signing` turns on; `dane` is whether we hold others to their TLSA records."""
 
     hostname: str
     domains: tuple[str, ...] = ()
@@ -29,6 +29,7 @@ class Site:
     chain: tuple[x509.Certificate, ...] = ()
     keys: tuple[StoredKey, ...] = ()
     signing: bool = True
+    dane: bool = True
 
 
 def make_site(settings: Settings, chain: Iterable[x509.Certificate], keys: Iterable[StoredKey] = ()) -> Site:
@@ -50,6 +51,7 @@ def make_site(settings: Settings, chain: Iterable[x509.Certificate], keys: Itera
         chain=tuple(chain),
         keys=tuple(keys),
         signing=settings.signing.enabled,
+        dane=settings.relay.dane,
     )
 
 

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
+from mailgw.delivery.tlsa import DANE_EE, DANE_TA, advised, matches
 from mailgw.dns.interface import Resolver, TlsaRecord
 from mailgw.doctor.finding import Finding
 from mailgw.doctor.site import Site, our_hosts
 
 SUBJECT = "TLSA"
-_HASHES = {0: bytes, 1: lambda data: hashlib.sha256(data).digest(), 2: lambda data: hashlib.sha512(data).digest()}
 
 
 async def check(resolver: Resolver, site: Site) -> list[Finding]:
@@ -27,7 +22,7 @@ async def check(resolver: Resolver, site: Site) -> list[Finding]:
 
 async def _check_host(resolver: Resolver, site: Site, host: str) -> list[Finding]:
     name = f"_25._tcp.{host}"
-    wanted = f"{name}. IN TLSA 3 1 1 {hashlib.sha256(_selected(site.chain[0], 1)).hexdigest()}"
+    wanted = f"{name}. IN TLSA {advised(site.chain[0])}"
     answer = await resolver.lookup(name, "TLSA")
     records = [record for record in answer.records if isinstance(record, TlsaRecord)]
     if not records:
@@ -37,7 +32,7 @@ async def _check_host(resolver: Resolver, site: Site, host: str) -> list[Finding
         fact = "there are TLSA records that nobody uses: they are not signed, or the resolver does not say so"
         found.append(Finding("warning", SUBJECT, host, fact, "Sign the zone with DNSSEC."))
     # RFC 7672 3.1.3: for SMTP the usages 0 and 1 mean nothing.
-    usable = [record for record in records if record.usage in (2, 3)]
+    usable = [record for record in records if record.usage in (DANE_TA, DANE_EE)]
     if len(usable) < len(records):
         advice = "Publish usage 3 (or 2) instead."
         found.append(Finding("warning", SUBJECT, host, "TLSA usages 0 and 1 mean nothing for SMTP", advice))
@@ -57,18 +52,3 @@ async def _without_records(resolver: Resolver, host: str, wanted: str) -> Findin
         return Finding("note", SUBJECT, host, fact, "Sign the zone with DNSSEC first.")
     advice = "Publish it: senders with DANE then insist on TLS with this key."
     return Finding("note", SUBJECT, host, "the zone is signed, and has no TLSA record", advice, wanted)
-
-
-def matches(record: TlsaRecord, chain: tuple[x509.Certificate, ...]) -> bool:
-    """Whether a record stands for our certificate (usage 3) or one above it (usage 2)."""
-    candidates = chain[:1] if record.usage == 3 else chain[1:]
-    digest = _HASHES.get(record.matching)
-    if digest is None or record.selector not in (0, 1):
-        return False
-    return any(digest(_selected(certificate, record.selector)) == record.data for certificate in candidates)
-
-
-def _selected(certificate: x509.Certificate, selector: int) -> bytes:
-    if selector == 0:
-        return certificate.public_bytes(Encoding.DER)
-    return certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)

@@ -61,7 +61,7 @@ class WireTests(SynchronousTestCase):
 
     def test_ttl_is_the_least_of_the_chain_and_bounded(self) -> None:
         chain = ("example.org. 100 CNAME a.example.", "a.example. 7 CNAME b.example.", "b.example. 50 A 192.0.2.1")
-        self.assertEqual(self.read("A", *chain), Answer(("192.0.2.1",), ttl=7))
+        self.assertEqual(self.read("A", *chain), Answer(("192.0.2.1",), ttl=7, alias_of="b.example"))
         self.assertEqual(self.read("A", "example.org. 999999 A 192.0.2.1"), Answer(("192.0.2.1",), ttl=MAX_TTL))
 
     def test_records_of_other_names_are_not_taken(self) -> None:

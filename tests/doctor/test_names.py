@@ -60,14 +60,23 @@ class AddressTests(DoctorCase):
 
 
 class ResolverTests(DoctorCase):
-    def check(self) -> list[Finding]:
-        return self.run_check(dnssec.check(self.resolver, "192.0.2.53:53"))
+    def check(self, untrusted: str = "") -> list[Finding]:
+        return self.run_check(dnssec.check(self.resolver, self.site, "192.0.2.53:53", untrusted))
 
     def test_validates(self) -> None:
         self.resolver.set("org", {"SOA": ["ns.example"]})
-        self.assertFinding(self.check(), "note", "does not say")
+        self.assertFinding(self.check(), "warning", "mail goes out without DANE")
         self.resolver.authenticated = True
         self.assertAllGood(self.check())
+
+    def test_nobody_needs_it(self) -> None:
+        self.change(dane=False)
+        self.assertFinding(self.check(), "note", "does not say")
+
+    def test_a_server_beside_it_that_is_not_trusted(self) -> None:
+        self.resolver.authenticated = True
+        finding = self.assertFinding(self.check("192.0.2.54:53"), "warning", "while the others are silent")
+        self.assertEqual(finding.about, "192.0.2.54:53")
 
     def test_no_answer(self) -> None:
         self.resolver.set("org", FAIL)

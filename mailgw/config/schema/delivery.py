@@ -107,6 +107,11 @@ class Relay:
         "(`ipv4_first`, `ipv6_first`), or those of one alone (`ipv4`, `ipv6`).",
         "ipv4_first",
     )
+    dane: bool = setting(
+        "Hold hosts to their TLSA records (DANE, RFC 7672): TLS always, and proof of who they are. It takes a resolver "
+        "that validates DNSSEC, on this host or named in [dns] trust_authenticated.",
+        True,
+    )
     max_recipients: int = setting("Recipients in one transaction.", 50)
     max_addresses: int = setting(
         "Addresses that one attempt tries at most. Those to which no way leads from here (no IPv6, say) do not count.",
