@@ -111,7 +111,7 @@ def _build(
             errors.append(ConfigError(file, section, _NO_POSTMASTER.format(name)))
     if errors:
         raise ConfigurationErrors(number_lines(errors))
-    ways = WaysOut.of(settings.relay), srs_domain(settings)
+    ways = WaysOut.of(settings), srs_domain(settings)
     return DirectoryRouter(by_name, recipients, expanded, catch_all_targets, postmaster_targets, *ways)
 
 

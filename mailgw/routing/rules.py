@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 
 from attrs import frozen
 
-from mailgw.config.schema import Relay, RelayRule
+from mailgw.config.schema import RelayRule, Settings
 from mailgw.mail.address import AddressError, Mailbox, ascii_domain, parse_domain
 from mailgw.routing.interface import Origin
-from mailgw.routing.recipients import local_key, mailbox_key
+from mailgw.routing.recipients import local_key, mailbox_key, names
 
 NULL_SENDER = "<>"
 ANYTHING = "*"
@@ -17,27 +17,30 @@ ANYTHING = "*"
 
 @frozen
 class Pattern:
-    """What one key of a rule names. Domains are in A-labels; `below` are the ends of names: `.example.org`."""
+    """What one key of a rule names. Domains are in A-labels; `below` are the ends of names: `.example.org`. An address
+    fits with a detail too, which one of `separators` begins."""
 
     anything: bool = False
     null_sender: bool = False
     addresses: frozenset[tuple[str, str]] = frozenset()
     domains: frozenset[str] = frozenset()
     below: tuple[str, ...] = ()
+    separators: str = ""
 
     @classmethod
-    def parse(cls, texts: Iterable[str]) -> Pattern:
+    def parse(cls, texts: Iterable[str], separators: str = "") -> Pattern:
         """Read `example.org`, `*.example.org`, `alice@example.org`, `*` or `<>`. Raises AddressError."""
         given = set(texts)
-        names = given - {ANYTHING, NULL_SENDER}
-        addresses = {mailbox_key(Mailbox.parse(name)) for name in names if "@" in name}
-        plain = {_domain(name) for name in names if "@" not in name}
+        named = given - {ANYTHING, NULL_SENDER}
+        addresses = {mailbox_key(Mailbox.parse(name)) for name in named if "@" in name}
+        plain = {_domain(name) for name in named if "@" not in name}
         return cls(
             ANYTHING in given,
             NULL_SENDER in given,
             frozenset(addresses),
             frozenset(name for name in plain if not name.startswith("*.")),
             tuple(sorted(name[1:] for name in plain if name.startswith("*."))),
+            separators,
         )
 
     def fits(self, mailbox: Mailbox | None) -> bool:
@@ -47,10 +50,10 @@ class Pattern:
         if self.anything:
             return True
         domain = mailbox.ascii_domain.removesuffix(".")
-        return (
-            domain in self.domains
-            or domain.endswith(self.below)
-            or (local_key(mailbox.local_part), domain) in self.addresses
+        if domain in self.domains or domain.endswith(self.below):
+            return True
+        return bool(self.addresses) and any(
+            (name, domain) in self.addresses for name in names(local_key(mailbox.local_part), self.separators)
         )
 
 
@@ -70,10 +73,10 @@ class Rule:
     users: Pattern | None
 
     @classmethod
-    def of(cls, name: str, rule: RelayRule) -> Rule:
+    def of(cls, name: str, rule: RelayRule, separators: str) -> Rule:
         """Take it from the configuration. Raises AddressError."""
         recipients, senders, users = (
-            Pattern.parse(texts) if texts else None for texts in (rule.recipients, rule.senders, rule.users)
+            Pattern.parse(texts, separators) if texts else None for texts in (rule.recipients, rule.senders, rule.users)
         )
         return cls(name, rule.via, recipients, senders, users)
 
@@ -101,9 +104,10 @@ class WaysOut:
     rules: Sequence[Rule] = ()
 
     @classmethod
-    def of(cls, relay: Relay) -> WaysOut:
+    def of(cls, settings: Settings) -> WaysOut:
         """Take them from a configuration that was checked."""
-        return cls(relay.default, tuple(Rule.of(name, rule) for name, rule in relay.rules.items()))
+        relay, separators = settings.relay, settings.routing.separators
+        return cls(relay.default, tuple(Rule.of(name, rule, separators) for name, rule in relay.rules.items()))
 
     def way(self, recipient: Mailbox, origin: Origin) -> Way:
         """Say which way mail for an address outside goes. `origin` is as the next hop will see it."""

@@ -75,6 +75,19 @@ class PatternTests(RulesTest):
         self.assertEqual(self.way(router, "a@b.example", "x@example.org", "x@example.org"), "relay:route:all people")
         self.assertEqual(self.way(router, "a@b.example", "boss@example.org"), "relay:mx:b.example")
 
+    def test_an_address_with_a_detail(self) -> None:
+        router = self.built(
+            '[relay.rules.a]\nsenders = ["alice@example.org", "bob+x@example.org"]\nvia = "route:all"\n'
+        )
+        for sender, fits in (
+            ("alice+list@example.org", True),
+            ("alice+list+x@example.org", True),
+            ("alice-list@example.org", False),
+            ("bob@example.org", False),
+            ("bob+x@example.org", True),
+        ):
+            self.assertEqual("all" in self.way(router, "a@b.example", sender), fits, sender)
+
     def test_international_domains_in_either_spelling(self) -> None:
         router = self.built('[relay.rules.b]\nrecipients = ["bücher.example", "*.bücher.example"]\nvia = "route:all"\n')
         for domain in ("bücher.example", "xn--bcher-kva.example", "x.xn--bcher-kva.example"):
