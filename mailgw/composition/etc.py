@@ -21,6 +21,7 @@ from mailgw.routing.current import CurrentRouter, routing_files
 from mailgw.routing.listing import check_programs, make_lists
 from mailgw.routing.load import load_router
 from mailgw.routing.recipients import RecipientList
+from mailgw.routing.rules import WaysOut
 from mailgw.senderauth import authenticator
 from mailgw.verdict import policy
 
@@ -40,6 +41,8 @@ class Etc:
     router: CurrentRouter
     lists: Mapping[str, RecipientList]
     """Of domains with a recipients_command; empty until RecipientCommands fills them."""
+    ways: WaysOut
+    """Those that `router` sends by."""
 
 
 def load(path: str | os.PathLike[str], clock: IReactorTime, threads: Threads) -> Etc:
@@ -56,6 +59,7 @@ def load(path: str | os.PathLike[str], clock: IReactorTime, threads: Threads) ->
     wording: Wording | None = None
     router: CurrentRouter | None = None
     lists = make_lists(settings)
+    ways = WaysOut(settings)
     errors += check_programs(settings, str(main))
     errors += check_sources(settings, str(main))
     try:
@@ -68,9 +72,11 @@ def load(path: str | os.PathLike[str], clock: IReactorTime, threads: Threads) ->
     except ConfigurationErrors as found:
         errors += found.errors
     try:
-        router = CurrentRouter(routing_files(settings), lambda: load_router(settings, str(main), lists), clock, threads)
+        router = CurrentRouter(
+            routing_files(settings), lambda: load_router(settings, str(main), lists, ways), clock, threads
+        )
     except ConfigurationErrors as found:
         errors += found.errors
     if errors or router is None or catalogue is None or wording is None:
         raise ConfigurationErrors(errors)
-    return Etc(main, settings, filter_file, catalogue, wording, router, lists)
+    return Etc(main, settings, filter_file, catalogue, wording, router, lists, ways)

@@ -16,7 +16,7 @@ from mailgw.composition.history import make_history
 from mailgw.composition.inbound import make_inbound, trace_settings
 from mailgw.composition.learning import make_learning
 from mailgw.composition.outbound import make_outbound
-from mailgw.composition.reload import Reload
+from mailgw.composition.reload import Reload, with_ways
 from mailgw.composition.reporting import make_report_state, make_reporting
 from mailgw.composition.senders import make_senders
 from mailgw.config.endpoints import parse_address
@@ -90,6 +90,9 @@ def _gateway(
 
     def take(new: Etc) -> None:
         judge.become(judging.make_judge(new, resolver, reactor, cpu, senders))
+        changed = with_ways(settings, new.settings)
+        etc.ways.become(changed)
+        outbound.sessions.become(changed.relay, changed.routes)
         inbound.copies.trace = trace_settings(new.settings)
 
     reload = Reload(whole, take, observer.reopen, reactor, cpu)

@@ -20,6 +20,7 @@ from mailgw.delivery.forward import ForwardAgent, UnforwardableAgent
 from mailgw.delivery.holdnotice import HoldNotices
 from mailgw.delivery.maildir import MaildirAgent
 from mailgw.delivery.relay import RelayAgent
+from mailgw.delivery.sessions import Sessions
 from mailgw.delivery.signing import CurrentKeys, Signer
 from mailgw.delivery.tlsresults import TlsObserver
 from mailgw.dns.interface import Resolver
@@ -49,6 +50,7 @@ class Outbound:
     notices: HoldNotices
     is_signed: Callable[[str], bool]
     """Whether mail of an author in a domain, in A-labels, goes out under a signature of ours now."""
+    sessions: Sessions
     parts: tuple[Part, ...]
 
 
@@ -111,7 +113,7 @@ def make_outbound(
         *(part for queue in queues for part in queue.running),
     )
     notices = _notices(etc, Mailbox("postmaster", ours), reactor, entropy)
-    return Outbound(queues[0].store, queues[0].scheduler, verifier, srs, notices, keys.sign_for, parts)
+    return Outbound(queues[0].store, queues[0].scheduler, verifier, srs, notices, keys.sign_for, hops, parts)
 
 
 @frozen

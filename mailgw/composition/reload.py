@@ -19,7 +19,22 @@ from mailgw.operation.threads import Pool
 
 # Keys of mailgw.toml that a reload takes; filters.toml and rules.toml are taken as a whole, but for what is remembered
 # of senders. Users, aliases and lists of recipients are read again by themselves.
-TAKEN = ("filters_file", "rules_file", "tests_directory", "trace.", "timeouts.check")
+WAYS_OUT = ("default", "rules", "source_addresses", "helo", "family")
+TAKEN = (
+    *("filters_file", "rules_file", "tests_directory", "trace.", "timeouts.check", "relay.rules.", "routes."),
+    *(f"relay.{key}" for key in WAYS_OUT),
+)
+
+
+def with_ways(old: Settings, new: Settings) -> Settings:
+    """Give the configuration that holds, with the ways out of another.
+
+    Routes that are gone, but that domains go by until a restart, stay.
+    """
+    relay = attrs.evolve(old.relay, **{key: getattr(new.relay, key) for key in WAYS_OUT})
+    names = {domain.deliver.removeprefix("route:") for domain in old.domains.values()}
+    kept = {name: route for name, route in old.routes.items() if name in names}
+    return attrs.evolve(old, relay=relay, routes={**kept, **new.routes})
 
 
 class Reload:

@@ -111,7 +111,7 @@ class SmtpConnection(Protocol):
             self.abort(f"{self.peer} has a certificate that {securing.reason}")
             raise SessionLost(self.lost)
         self.tls = f"{handle.get_protocol_version_name()}, {securing.proof}"
-        self.shareable = securing.shareable
+        self.shareable = self.shareable and securing.shareable
 
     async def start_tls_by_command(self) -> Reply:
         """STARTTLS. Bytes that come behind its reply before TLS are an attacker's: they end the session."""

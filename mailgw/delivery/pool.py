@@ -56,6 +56,14 @@ class ConnectionPool:
         self._idle.setdefault(site, []).append(connection)
         self._site[connection] = site
 
+    def renew(self, settings: schema.Relay) -> None:
+        """Keep none of the connections of now any longer: what they were opened by has changed."""
+        self._settings = settings
+        for connection in list(self._all):
+            connection.shareable = False
+            if connection in self._site:
+                connection.quit()
+
     async def close(self) -> None:
         """End them all: QUIT where nothing is under way. Returns when they are gone."""
         closed: Deferred[None] = Deferred()

@@ -103,6 +103,15 @@ class Sessions:
         self._clear_text: dict[tuple[str, int], float] = {}
         self._observer = observer
 
+    def become(self, settings: schema.Relay, routes: Mapping[str, schema.Route]) -> None:
+        """Go on by another configuration. What is under way ends as it began; its sessions serve no other message."""
+        if (settings, routes) == (self.settings, self._routes):
+            return
+        self.settings, self._routes = settings, routes
+        self._local = LocalEnd.of(self._hostname, settings)
+        self._by_route.clear()
+        self.pool.renew(settings)
+
     async def next_hops(self, target: str) -> NextHops:
         """Find out where `mx:DOMAIN` or `route:NAME` leads. Raises Unreachable."""
         kind, _, name = target.partition(":")

@@ -21,11 +21,14 @@ from mailgw.routing.srs import srs_domain
 from mailgw.routing.users import User, read_users
 
 
-def load_router(settings: Settings, file: str, lists: Mapping[str, RecipientList] = {}) -> DirectoryRouter:
+def load_router(
+    settings: Settings, file: str, lists: Mapping[str, RecipientList] = {}, ways: WaysOut | None = None
+) -> DirectoryRouter:
     """Read the users, aliases and recipients files and build the router.
 
     `settings` are checked ones (config.load). `file` is the path of mailgw.toml, for errors about its keys. `lists`
-    are those of recipients_command, by the domain's name in mailgw.toml; they may still be empty and change later.
+    are those of recipients_command, by the domain's name in mailgw.toml; they may still be empty and change later. So
+    may `ways`, which are those of `settings` where none are given.
     Raises ConfigurationErrors with everything that is wrong.
     """
     errors: list[ConfigError] = []
@@ -56,7 +59,7 @@ def load_router(settings: Settings, file: str, lists: Mapping[str, RecipientList
     if errors:
         # What refers to a line that is wrong would be reported as unknown: first things first.
         raise ConfigurationErrors(number_lines(errors))
-    return _build(settings, file, domains, users, aliases)
+    return _build(settings, file, domains, users, aliases, ways or WaysOut(settings))
 
 
 def _build(
@@ -65,6 +68,7 @@ def _build(
     domains: Mapping[str, OurDomain],
     users: Iterable[User],
     aliases: Mapping[Key, Alias],
+    ways: WaysOut,
 ) -> DirectoryRouter:
     """Build the router; `domains` are by their names in mailgw.toml."""
     by_name = {domain.name: domain for domain in domains.values()}
@@ -87,7 +91,7 @@ def _build(
         recipients,
         aliases,
         lambda mailbox: settled.get(mailbox.ascii_domain),
-        lambda mailbox: outside_target(mailbox, Way(settings.relay.default), FORWARD),
+        lambda mailbox: outside_target(mailbox, Way("mx"), FORWARD),  # the router chooses
         catch_alls,
         postmasters,
     )
@@ -111,8 +115,8 @@ def _build(
             errors.append(ConfigError(file, section, _NO_POSTMASTER.format(name)))
     if errors:
         raise ConfigurationErrors(number_lines(errors))
-    ways = WaysOut.of(settings), srs_domain(settings)
-    return DirectoryRouter(by_name, recipients, expanded, catch_all_targets, postmaster_targets, *ways)
+    targets = expanded, catch_all_targets, postmaster_targets
+    return DirectoryRouter(by_name, recipients, *targets, ways, srs_domain(settings))
 
 
 def _settled(domain: OurDomain) -> OurDomain:

@@ -21,7 +21,7 @@ class DirectoryRouter:
     domains: Mapping[str, OurDomain]
     recipients: Recipients
     aliases: Mapping[Key, tuple[Target, ...]]
-    """What each alias leads to in the end."""
+    """What each alias leads to in the end; which way that is outside, `ways` say."""
     catch_alls: Mapping[str, tuple[Target, ...]]
     postmasters: Mapping[str, tuple[Target, ...]]
     """By domain, for those that list no postmaster."""
@@ -62,8 +62,8 @@ class DirectoryRouter:
 
     def _forwarded(self, targets: tuple[Target, ...], origin: Origin) -> tuple[Target, ...]:
         """Give targets with the way out for those outside; they go under the return path that the next hop sees."""
-        if not self.ways.rules or not any(target.outside for target in targets):
-            return targets  # by the default, as they were expanded
+        if not any(target.outside for target in targets):
+            return targets
         if origin.sender is not None and not self.is_ours(origin.sender.domain):
             origin = evolve(origin, sender=Mailbox("SRS0", self.srs_domain))
         return tuple(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from attrs import frozen
 
@@ -96,26 +96,25 @@ class Way:
     rule: str = ""
 
 
-@frozen
 class WaysOut:
-    """Answers which way. `rules` stand in the order of the file."""
+    """Answers which way. The configuration may change while routers hold it."""
 
-    default: str = "mx"
-    rules: Sequence[Rule] = ()
+    def __init__(self, settings: Settings) -> None:
+        self.become(settings)
 
-    @classmethod
-    def of(cls, settings: Settings) -> WaysOut:
-        """Take them from a configuration that was checked."""
+    def become(self, settings: Settings) -> None:
+        """Take the ways of a configuration that was checked."""
         relay, separators = settings.relay, settings.routing.separators
-        return cls(relay.default, tuple(Rule.of(name, rule, separators) for name, rule in relay.rules.items()))
+        self._default = Way(relay.default)
+        self._rules = [Rule.of(name, rule, separators) for name, rule in relay.rules.items()]
 
     def way(self, recipient: Mailbox, origin: Origin) -> Way:
         """Say which way mail for an address outside goes. `origin` is as the next hop will see it."""
-        user = _user(origin.user) if self.rules and origin.user else None
-        for rule in self.rules:
+        user = _user(origin.user) if self._rules and origin.user else None
+        for rule in self._rules:
             if rule.fits(recipient, origin.sender, user):
                 return Way(rule.via, rule.name)
-        return Way(self.default)
+        return self._default
 
 
 def _user(identity: str) -> Mailbox | None:

@@ -14,7 +14,7 @@ from mailgw.mail.address import Mailbox
 from mailgw.queue.item import Delayed, Delivered, Destination, Failed
 from mailgw.routing.interface import Target
 from tests.config.files import BASE, ConfigurationTest
-from tests.delivery.peers import deliveries
+from tests.delivery.peers import SILENT, deliveries
 from tests.delivery.test_relay import HOP, RelayTestCase
 from tests.fakes import FakeResolver
 
@@ -153,6 +153,47 @@ class NoWayTests(EndsTestCase):
         asked = Deferred.fromCoroutine(verifier.verify(target))
         self.network.run()
         self.assertIs(self.successResultOf(asked).known, False)
+
+
+class ChangeTests(EndsTestCase):
+    """Another configuration while connections are open."""
+
+    def change(self, **settings: Any) -> None:
+        self.agent.sessions.become(schema.Relay(**settings), dict(self.routes))
+        self.network.run()
+
+    def test_an_open_session_serves_no_message_of_the_new_one(self) -> None:
+        peer = self.peer()
+        self.deliver()
+        self.change(helo="new.example.org")
+        self.assertEqual(peer.open, 0)
+        self.deliver()
+        self.assertEqual([session[0] for session in peer.sessions], ["EHLO gw.example.org", "EHLO new.example.org"])
+
+    def test_one_in_the_middle_of_a_message_ends_behind_it(self) -> None:
+        peer = self.peer(end=SILENT)
+        attempt = self.start()
+        self.change(helo="new.example.org")
+        peer.last.transport.write(b"250 2.0.0 queued\r\n")
+        self.network.run()
+        self.assertIsInstance(self.successResultOf(attempt)[0], Delivered)
+        self.assertEqual((peer.open, peer.sessions[0][-1]), (0, "QUIT"))
+
+    def test_a_route_that_changed_and_one_that_is_gone(self) -> None:
+        self.peer("192.0.2.9")
+        self.deliver()
+        self.routes["hop"] = schema.Route(hosts=("192.0.2.9",))
+        del self.routes["two"]
+        self.change()
+        self.assertEqual(self.deliver()[0].remote, "192.0.2.9")
+        self.assertIn("there is no [routes.two]", self.deliver(to=deliveries("route:two"))[0].reason)
+
+    def test_the_same_one_changes_nothing(self) -> None:
+        peer = self.peer()
+        self.deliver()
+        self.change()
+        self.deliver()
+        self.assertEqual(len(peer.sessions), 1)
 
 
 class LocalEndTests(SynchronousTestCase):

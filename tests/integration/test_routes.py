@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from functools import partial
+from typing import Any
 
 from mailgw.develop.sink import Sink
 from tests import postfix
@@ -57,6 +60,43 @@ class RulesTests(GatewayTestCase):
         await in_thread(lambda: send(gateway.ports["mx"], "ann@sender.test", ["member@example.test"], message))
         await self.until(lambda: len(self.partner.received) == 1)
         self.assertTrue(str(self.partner.received[0].reverse_path).startswith("SRS0="))
+
+
+class ReloadTests(GatewayTestCase):
+    async def reload(self, text: str) -> dict[str, Any]:
+        seen = len(self.gateway.events)
+        (self.gateway.etc / "mailgw.toml").write_text(text)
+        os.kill(self.gateway.pid, signal.SIGHUP)
+        await self.until(lambda: any(one.get("event") == "reloaded" for one in self.gateway.events[seen:]))
+        return next(one for one in self.gateway.events[seen:] if one.get("event") == "reloaded")
+
+    async def test_new_ways_hold_at_once_and_what_waits_for_a_route_follows_it(self) -> None:
+        await self.make_world()
+        other = Sink(reactor)
+        port = other.start()
+        self.addCleanup(self.coroutine, other.stop)
+        gateway = await self.start_gateway(
+            relay="route:smart",
+            more=f'[routes.smart]\nhosts = ["127.0.0.1:{free_port()}"]\n[queue]\nretry = [2.0]\njitter = 0.0\n',
+        )
+
+        async def submit(recipient: str, number: int) -> None:
+            message = MESSAGE.format("alice@example.test", number).encode()
+            port = gateway.ports["submission"]
+            await in_thread(partial(send, tls=True), port, "alice@example.test", [recipient], message)
+
+        await submit("a@outside.test", 1)
+        await gateway.wait_for(event="delayed")
+        configuration = (gateway.etc / "mailgw.toml").read_text()
+        first, rest = configuration.split("[routes.smart]")
+        _, queue = rest.split("[queue]")
+        ways = '[relay.rules.partner]\nrecipients = ["partner.test"]\nvia = "route:new"\n'
+        ways += f'[routes.new]\nhosts = ["127.0.0.1:{port}"]\n'
+        smart = f'[routes.smart]\nhosts = ["127.0.0.1:{self.sink_port}"]\n'
+        event = await self.reload(f"{first}{ways}{smart}[queue]{queue}")
+        self.assertEqual(event["waiting"], [])
+        await submit("b@partner.test", 2)
+        await self.until(lambda: (len(other.received), len(self.sink.received)) == (1, 1))
 
 
 class SmarthostsTests(PostfixTestCase):
