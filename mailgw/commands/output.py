@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from rich.console import Console
+from rich.progress import Progress
 
 
 def console() -> Console:
@@ -22,3 +25,11 @@ def moment(seconds: float) -> str:
 def printable(text: str) -> str:
     """Make text from a stranger safe for a terminal: control characters become `?`."""
     return "".join(c if c.isprintable() else "?" for c in text)
+
+
+@contextmanager
+def progress(doing: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show a bar on standard error while long work goes on, where that is a terminal. Gives what moves it on."""
+    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task(doing, total=total)
+        yield lambda steps: bar.advance(task, steps)

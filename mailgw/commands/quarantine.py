@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 import tempfile
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -23,8 +23,9 @@ from mailgw.history import tables
 from mailgw.history.recorder import insert_fate
 from mailgw.queue import surgery
 from mailgw.queue.item import Delivery
+from mailgw.queue.selection import Selection
 from mailgw.queue.store import Entry
-from mailgw.queue.surgery import Selection, Surgery
+from mailgw.queue.surgery import Surgery
 from mailgw.state.database import StateUnusable, connect, transact
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -90,8 +91,8 @@ def list_held(as_json: bool, **selection: Any) -> None:
 def show(message_id: str, raw: bool) -> None:
     """Show a held message: why it is held, its header and the beginning of its text."""
     with open_queues(Surgery) as queues:
-        only = Selection(ids=frozenset({message_id.upper()}))
-        entry = next((entry for queue in queues for entry in queue.select(only, held=True)), None)
+        only = Selection(ids=frozenset({message_id.upper()}), held=True)
+        entry = next((entry for queue in queues for entry in _entries(queue, only)), None)
         if entry is None:
             raise click.ClickException(f"{message_id} is not held")
         with entry.message.message.content.open() as file:
@@ -182,7 +183,10 @@ Chosen = Sequence[tuple[Surgery, Entry]]
 
 
 def _change(chosen: Chosen, change: surgery.Change) -> list[Delivery]:
-    return [delivery for queue, entry in chosen for delivery in queue.change([entry], change)]
+    changed: list[Delivery] = []
+    for queue, entry in chosen:
+        queue.change(entry.deliveries, change, changed.extend)
+    return changed
 
 
 def _chosen(queues: Sequence[Surgery], selection: dict[str, Any]) -> Chosen:
@@ -204,7 +208,7 @@ def _select(
     until: float | None,
 ) -> Chosen:
     """Select messages, the oldest first, each with all its held deliveries."""
-    selection = Selection(ids=frozenset(name.upper() for name in ids), since=since, until=until)
+    selection = Selection(ids=frozenset(name.upper() for name in ids), since=since, until=until, held=True)
 
     def matches(entry: Entry) -> bool:
         message = entry.message
@@ -212,8 +216,13 @@ def _select(
         recipients = " ".join(str(d.recipient.forward_path) for d in entry.deliveries).lower()
         return sender.lower() in senders and recipient.lower() in recipients
 
-    found = [(queue, entry) for queue in queues for entry in queue.select(selection, held=True) if matches(entry)]
+    found = [(queue, entry) for queue in queues for entry in _entries(queue, selection) if matches(entry)]
     return sorted(found, key=lambda pair: pair[1].message.id)
+
+
+def _entries(queue: Surgery, selection: Selection) -> Iterator[Entry]:
+    queue.select(selection)
+    return queue.entries()
 
 
 def _data(entry: Entry) -> dict[str, Any]:

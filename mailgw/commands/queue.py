@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
 from heapq import merge
 from itertools import islice
 from typing import Any
@@ -13,14 +12,13 @@ from rich.table import Table
 
 from mailgw.commands.configuration import config_option
 from mailgw.commands.output import console, moment, printable
+from mailgw.commands.queue_summary import summarise
 from mailgw.commands.queues import open_queues
+from mailgw.commands.selecting import make_selection, selecting
 from mailgw.commands.surgery import delete, flush, hold, release, reroute
 from mailgw.queue.item import Delivery, QueuedMessage
 from mailgw.queue.listing import Listing
 from mailgw.queue.store import Entry
-
-# How many entries are read at a time.
-_PAGE = 200
 
 
 @click.group()
@@ -33,27 +31,36 @@ for command in (delete, flush, hold, release, reroute):
 
 
 @queue.command("list")
-@config_option
-@click.option("--limit", default=100, show_default=True, type=click.IntRange(min=1), help="Messages to list.")
+@selecting
+@click.option("--summary", is_flag=True, help="One line a destination: how much waits there, since when, and why.")
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(min=1), help="Lines to print.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-def list_queue(limit: int, as_json: bool) -> None:
-    """List the messages that wait, the oldest first."""
+def list_queue(limit: int, summary: bool, as_json: bool, **chosen: Any) -> None:
+    """List the messages that wait, the oldest first; held ones are among them."""
+    selection = make_selection(**chosen)
+    if summary:
+        summarise(selection, limit, as_json=as_json)
+        return
     with open_queues(Listing) as listings:
-        entries = list(_oldest(listings, limit))
+        entries = merge(
+            *(listing.entries(limit, selection) for listing in listings), key=lambda entry: entry.message.id
+        )
+        first = islice(entries, limit)
         if as_json:
-            for entry in entries:
+            for entry in first:
                 click.echo(json.dumps(_summary(entry)))
             return
-        rows = [_row(entry) for entry in entries]
-        sizes = [listing.size() for listing in listings]
+        rows = [_row(entry) for entry in first]
+        sizes = [listing.size(selection) for listing in listings]
     if rows:
         table = Table("message", "received (UTC)", "octets", "from", "to", "next try (UTC)", "last answer")
         for row in rows:
             table.add_row(*row)
         console().print(table)
     messages = sum(size.messages for size in sizes)
+    what = "in the queue" if selection.is_all else "selected"
     shown = "" if len(rows) == messages else f", {len(rows)} of them shown"
-    click.echo(f"{messages} messages with {sum(size.deliveries for size in sizes)} deliveries in the queue{shown}")
+    click.echo(f"{messages} messages with {sum(size.deliveries for size in sizes)} deliveries {what}{shown}")
 
 
 @queue.command()
@@ -71,23 +78,6 @@ def show(message_id: str, as_json: bool) -> None:
         click.echo(json.dumps(_details(entry), indent=2))
     else:
         _print_entry(entry)
-
-
-def _oldest(listings: Sequence[Listing], limit: int) -> Iterator[Entry]:
-    """The first messages of all queues together: ids sort by time."""
-    entries = [_entries(listing, limit) for listing in listings]
-    return islice(merge(*entries, key=lambda entry: entry.message.id), limit)
-
-
-def _entries(listing: Listing, limit: int) -> Iterator[Entry]:
-    after = ""
-    while limit > 0:
-        page = listing.entries(min(limit, _PAGE), after)
-        yield from page
-        if len(page) < min(limit, _PAGE):
-            return
-        limit -= len(page)
-        after = page[-1].message.id
 
 
 def _row(entry: Entry) -> tuple[str, ...]:

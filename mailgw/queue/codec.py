@@ -22,6 +22,11 @@ MessageRow = tuple[str, str, bytes, bytes | None]
 DeliveryRow = tuple[str, int, float, str, float, int, str, str]
 """message_id, number, due, destination, expires, attempts, recipient, last."""
 
+Facts = tuple[str, str, float]
+"""sender, identity, received: of the message, in each of its deliveries, so that a search need not read messages."""
+NewDeliveryRow = tuple[str, int, float, str, float, int, str, str, str, str, float]
+"""A delivery with its facts."""
+
 # ASCII output: a lone surrogate has no UTF-8 form, SQLite would refuse it; as an escape it comes back as it was.
 _encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 _line_values = attrgetter("symbol", "detail", "source", "weight", "strength", "points", "total", "rule")
@@ -99,8 +104,12 @@ def encode_delivery(delivery: Delivery) -> DeliveryRow:
         delivery.attempts,
         _encode(_recipient_values(delivery.recipient)),
         # What a remote said may hold anything; it is for people, and must not keep the outcome from being written.
-        delivery.last if delivery.last.isascii() else delivery.last.encode(errors="replace").decode(),
+        _sayable(delivery.last),
     )
+
+
+def encode_facts(queued: QueuedMessage) -> Facts:
+    return (_sayable(str(queued.envelope.reverse_path or "<>")), _sayable(queued.identity), queued.received)
 
 
 def decode_delivery(row: DeliveryRow) -> Delivery:
@@ -109,13 +118,22 @@ def decode_delivery(row: DeliveryRow) -> Delivery:
     return Delivery(
         message_id=message_id,
         number=number,
-        recipient=_recipient(json.loads(recipient)),
+        recipient=decode_recipient(recipient),
         destination=Destination.parse(destination),
         due=due,
         expires=expires,
         attempts=attempts,
         last=last,
     )
+
+
+def decode_recipient(text: str) -> Recipient:
+    """Read the column. Raises ValueError, TypeError or IndexError when it is not one of ours."""
+    return _recipient(json.loads(text))
+
+
+def _sayable(text: str) -> str:
+    return text if text.isascii() else text.encode(errors="replace").decode()
 
 
 def _mailbox_values(mailbox: Mailbox | None) -> tuple[str, str] | None:

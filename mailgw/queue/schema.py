@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 from mailgw.queue.store import QueueUnusable
 
-VERSION = 2
-"""Stands in `PRAGMA user_version`. A change of the tables or of `codec` counts it up and migrates here."""
+VERSION = 3
+"""Stands in `PRAGMA user_version`. A change of the tables or of `codec` counts it up, and `migration` follows."""
 
 DATABASE = "queue.db"
 
@@ -28,7 +29,8 @@ _MINIMUM_SQLITE = (3, 35, 0)
 
 # Messages have a rowid: rows of a few KB are no use in the inner nodes of a tree keyed by text. Deliveries are small
 # and found by their key: without one they need one tree less. The index `due` holds the destination, so that a scan
-# that passes over a destination does not read its deliveries.
+# that passes over a destination does not read its deliveries. The columns with a default came with version 3: what
+# people search by stands here, since a search in `messages` would read all contents.
 _TABLES = """
 CREATE TABLE messages (
     id TEXT NOT NULL PRIMARY KEY,
@@ -50,14 +52,23 @@ CREATE TABLE deliveries (
     attempts INTEGER NOT NULL,
     recipient TEXT NOT NULL,
     last TEXT NOT NULL,
+    sender TEXT NOT NULL DEFAULT '',
+    identity TEXT NOT NULL DEFAULT '',
+    received REAL NOT NULL DEFAULT 0,
     PRIMARY KEY (message_id, number)
 ) WITHOUT ROWID;
 CREATE INDEX due ON deliveries (due, destination);
+CREATE INDEX by_destination ON deliveries (destination, due);
 """
 
 
-def open_database(directory: Path) -> sqlite3.Connection:
-    """Open the database for writing; make it when it is not there. Raises QueueUnusable, sqlite3.Error."""
+Migration = Callable[[sqlite3.Connection, int], None]
+"""Brings a database to `VERSION`, from the version that is given."""
+
+
+def open_database(directory: Path, migrate: Migration | None = None) -> sqlite3.Connection:
+    """Open the database for writing; make it when it is not there. One of an earlier version is for who holds the
+    directory, and can `migrate`. Raises QueueUnusable, sqlite3.Error."""
     if sqlite3.sqlite_version_info < _MINIMUM_SQLITE:
         raise QueueUnusable(f"the queue needs SQLite 3.35 or later; this Python has {sqlite3.sqlite_version}")
     connection = _connect(directory / DATABASE, "rwc")
@@ -74,9 +85,10 @@ def open_database(directory: Path) -> sqlite3.Connection:
         version = _version(connection, directory)
         if version == 0:
             connection.executescript(f"BEGIN IMMEDIATE;{_TABLES}PRAGMA user_version = {VERSION};COMMIT;")
-        elif version < VERSION:
-            # From 1 to 2: `info` of a message has a value more at its end, which `codec` does not miss.
-            connection.execute(f"PRAGMA user_version = {VERSION}")
+        elif version < VERSION and migrate is None:
+            raise _earlier(directory, version)
+        elif version < VERSION and migrate is not None:
+            migrate(connection, version)
     except BaseException:
         connection.close()
         raise
@@ -88,8 +100,11 @@ def open_reader(directory: Path) -> sqlite3.Connection:
     connection = _connect(directory / DATABASE, "ro")
     try:
         connection.execute("PRAGMA query_only = ON")
-        if _version(connection, directory) == 0:
+        version = _version(connection, directory)
+        if version == 0:
             raise QueueUnusable(f"{directory / DATABASE} holds no queue")
+        if version < VERSION:
+            raise _earlier(directory, version)
     except BaseException:
         connection.close()
         raise
@@ -116,6 +131,13 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
         check_same_thread=False,
         cached_statements=_STATEMENTS,
         timeout=_TIMEOUT,
+    )
+
+
+def _earlier(directory: Path, version: int) -> QueueUnusable:
+    return QueueUnusable(
+        f"{directory / DATABASE} was written by an earlier mailgw (version {version} of the queue, this one wants "
+        f"{VERSION}): start the gateway of this release, or start it again; it takes the queue on"
     )
 
 

@@ -17,7 +17,7 @@ from mailgw.mail.message import BytesContent, Content, FileContent
 from mailgw.mail.reply import TemporaryFailure
 from mailgw.operation.threads import Pool
 from mailgw.queue import reading
-from mailgw.queue.codec import encode_delivery, encode_message
+from mailgw.queue.codec import encode_delivery, encode_facts, encode_message
 from mailgw.queue.content import ContentFiles, SpillingWriter
 from mailgw.queue.disk import (
     DirectoryLock,
@@ -28,6 +28,7 @@ from mailgw.queue.disk import (
     sync_directory,
 )
 from mailgw.queue.item import Delivery, DeliveryId, QueuedMessage
+from mailgw.queue.migration import migrate
 from mailgw.queue.schema import open_database, open_reader
 from mailgw.queue.store import ContentWriter, Entry, QueueSize, QueueUnusable, Settlement
 from mailgw.queue.writer import ERASE_AFTER, Change, Writer
@@ -203,7 +204,8 @@ class SqliteStore:
         else:
             raise ValueError(f"the content of {queued.id} does not come from this queue's new_content")
         change.messages.append((queued.id, info, prefix, data))
-        change.deliveries += map(encode_delivery, entry.deliveries)
+        facts = encode_facts(queued)
+        change.deliveries += [(*encode_delivery(delivery), *facts) for delivery in entry.deliveries]
 
     async def _read(
         self, work: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
@@ -221,7 +223,7 @@ class SqliteStore:
         make_directory(self._files.directory)
         lock = DirectoryLock(self._directory)
         try:
-            connection = open_database(self._directory)
+            connection = open_database(self._directory, migrate)
             try:
                 sync_directory(self._directory)
                 self._remove_orphans(connection)

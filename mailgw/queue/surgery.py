@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from fnmatch import fnmatchcase
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from mailgw.queue import quarantine, reading
-from mailgw.queue.codec import encode_delivery
+from mailgw.queue.codec import DeliveryRow, encode_delivery
 from mailgw.queue.content import ContentFiles
-from mailgw.queue.item import Delivery, Destination, QueuedMessage
+from mailgw.queue.item import Delivery, DeliveryId, Destination
 from mailgw.queue.nudge import nudge
 from mailgw.queue.schema import DATABASE, erase, open_database
-from mailgw.queue.store import Entry, QueueUnusable
+from mailgw.queue.selection import Selection, condition
+from mailgw.queue.store import Entry, QueueSize, QueueUnusable
 from mailgw.queue.writer import delete, update
 
 P = ParamSpec("P")
@@ -31,50 +31,6 @@ T = TypeVar("T")
 _PAGE = 500
 # Held mail whose time is over so soon may be in the gateway's hands by now, to be thrown away.
 _TOO_LATE = 60.0
-
-
-@frozen
-class Selection:
-    """Which deliveries. Patterns are for the whole text, with `*` and `?`, in any case; empty ones select all."""
-
-    ids: frozenset[str] = frozenset()
-    sender: str = ""
-    recipient: str = ""
-    destination: str = ""
-    """As in the log: `relay:mx:example.org`, `relay:route:smart`, `maildir:alice@example.org/inbox`."""
-    reason: str = ""
-    """For what the last attempt said."""
-    since: float | None = None
-    until: float | None = None
-    """When it was received, wall clock; `until` itself is not in it."""
-
-    @property
-    def is_all(self) -> bool:
-        return self == Selection()
-
-    def of(self, message: QueuedMessage, deliveries: tuple[Delivery, ...]) -> tuple[Delivery, ...]:
-        """Give those of a message's deliveries that are selected."""
-        sender = str(message.envelope.reverse_path or "<>")
-        if self.ids and message.id not in self.ids:
-            return ()
-        if not (_fits(self.sender, sender) or (message.identity and _fits(self.sender, message.identity))):
-            return ()
-        if (self.since is not None and message.received < self.since) or (
-            self.until is not None and message.received >= self.until
-        ):
-            return ()
-        return tuple(
-            delivery
-            for delivery in deliveries
-            if _fits(self.recipient, str(delivery.recipient.forward_path))
-            and _fits(self.destination, str(delivery.destination))
-            and _fits(self.reason, delivery.last)
-        )
-
-
-def _fits(pattern: str, text: str) -> bool:
-    # Brackets are common in what remotes say, and in address literals: here they are only themselves.
-    return not pattern or fnmatchcase(text.lower(), pattern.lower().replace("[", "[[]"))
 
 
 Change = Callable[[Delivery], Delivery | None]
@@ -130,38 +86,60 @@ class Surgery:
     def close(self) -> None:
         self._connection.close()
 
-    def select(self, selection: Selection, *, held: bool = False) -> Iterator[Entry]:
-        """Give the messages with deliveries that are selected, the oldest first, each with these alone: of those in
-        quarantine (`held`), or of the others. Contents are read when asked."""
-        for entry in self._candidates(selection, held):
-            chosen = selection.of(entry.message, entry.deliveries)
-            chosen = tuple(delivery for delivery in chosen if quarantine.is_held(delivery) == held)
-            if chosen:
+    def select(self, selection: Selection) -> QueueSize:
+        """Choose what is selected now, for `entries` and `deliveries`; give how much it is."""
+        return self._do(_choose, selection)
+
+    def entries(self) -> Iterator[Entry]:
+        """Give the chosen messages, the oldest first, each with the chosen deliveries alone. Contents are read when
+        asked. What has changed meanwhile is left out."""
+        for message_id, deliveries in groupby(self.deliveries(), lambda delivery: delivery.message_id):
+            chosen = tuple(deliveries)
+            entry = self._do(reading.read_entry, self._directory, self._files.path, message_id)
+            if entry is not None:
                 yield evolve(entry, deliveries=chosen)
 
-    def change(self, entries: Iterable[Entry], change: Change) -> list[Delivery]:
-        """Change them, some hundreds at a time, so that the gateway does not wait long for its turn to write. Give
-        those that were still as they were selected: as they are now, or were when they went."""
-        deliveries = (delivery for entry in entries for delivery in entry.deliveries)
-        changed: list[Delivery] = []
+    def deliveries(self) -> Iterator[Delivery]:
+        """Give the chosen deliveries that are still as they were chosen, those of the oldest message first."""
+        after: DeliveryId = ("", -1)
+        while rows := self._do(_read_chosen, after):
+            for row in rows:
+                delivery = reading.read_delivery(row)
+                if delivery is not None:
+                    yield delivery
+            after = rows[-1][:2]
+
+    def change(
+        self,
+        deliveries: Iterable[Delivery],
+        change: Change,
+        done: Callable[[Sequence[Delivery]], None] = lambda _: None,
+    ) -> int:
+        """Change them, some hundreds at a time, so that the gateway does not wait long for its turn to write.
+
+        Those that were still as they are given are counted, and `done` has them: as they are now, or were when they
+        went.
+        """
+        left = iter(deliveries)
+        count = 0
         gone = False
-        while page := list(islice(deliveries, _PAGE)):
+        while page := list(islice(left, _PAGE)):
             changes = [(delivery, change(delivery)) for delivery in page]
             try:
-                done, files = self._apply(changes)
+                changed, files = self._apply(changes)
             except sqlite3.Error as error:
                 raise QueueUnusable(f"the queue in {self._directory} cannot be changed: {error}") from error
-            changed += done
-            gone = gone or any(after is None for _, after in changes)
-            for (
-                message_id
-            ) in files:  # behind the commit: a crash in between leaves a file, which the next start removes
+            # Behind the commit: a crash in between leaves a file, which the next start removes.
+            for message_id in files:
                 self._files.remove(message_id)
+            gone = gone or any(after is None for _, after in changes)
+            count += len(changed)
+            done(changed)
         if gone:
             self._erase()
-        if changed:
+        if count:
             nudge(self._directory)
-        return changed
+        return count
 
     def _apply(self, changes: Sequence[tuple[Delivery, Delivery | None]]) -> tuple[list[Delivery], list[str]]:
         """Change all of them, or none. The gateway may have settled some: what is not there is not brought back."""
@@ -184,28 +162,7 @@ class Surgery:
             raise
         return done, files
 
-    def _candidates(self, selection: Selection, held: bool) -> Iterator[Entry]:
-        """Give messages among which are all that are selected, without a look at the rest where there is a way."""
-        if selection.ids:
-            yield from self._read_each(sorted(selection.ids))
-        elif held:
-            query = "SELECT DISTINCT message_id FROM deliveries WHERE destination LIKE ? ORDER BY message_id"
-            rows = self._read(lambda c: c.execute(query, (f"{quarantine.AGENT}:%",)).fetchall())
-            yield from self._read_each([message_id for (message_id,) in rows])
-        else:
-            after = ""
-            while page := self._read(reading.read_entries, self._directory, self._files.path, _PAGE, after):
-                yield from page
-                after = page[-1].message.id
-
-    def _read_each(self, message_ids: Iterable[str]) -> Iterator[Entry]:
-        for message_id in message_ids:
-            deliveries = self._read(reading.read_deliveries, message_id)
-            message = self._read(reading.read_message, self._files.path, message_id) if deliveries else None
-            if message is not None:
-                yield Entry(message, tuple(deliveries))
-
-    def _read(self, work: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+    def _do(self, work: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return work(self._connection, *args, **kwargs)
         except (sqlite3.Error, OSError) as error:
@@ -220,3 +177,31 @@ class Surgery:
             erase(self._connection)
         except sqlite3.Error:
             pass  # a running gateway does it after its next message; the deletion stands
+
+
+def _choose(connection: sqlite3.Connection, selection: Selection) -> QueueSize:
+    """Remember them in a table of this connection, which SQLite keeps in memory or in a temporary file: it may be all
+    of a long queue."""
+    found = condition(connection, selection)
+    connection.execute("DROP TABLE IF EXISTS temp.chosen")
+    connection.execute(
+        "CREATE TEMP TABLE chosen (id TEXT, place INTEGER, way TEXT, PRIMARY KEY (id, place)) WITHOUT ROWID"
+    )
+    connection.execute(
+        f"INSERT INTO chosen SELECT message_id, number, destination FROM {found.source} ORDER BY message_id, number",
+        found.values,
+    )
+    ((messages,), (deliveries,)) = connection.execute(
+        "SELECT count(*) FROM (SELECT DISTINCT id FROM chosen) UNION ALL SELECT count(*) FROM chosen"
+    )
+    return QueueSize(messages, deliveries)
+
+
+def _read_chosen(connection: sqlite3.Connection, after: DeliveryId) -> list[DeliveryRow]:
+    # What went, or goes elsewhere by now, is passed over; a page is empty at the end only.
+    return connection.execute(
+        f"SELECT {reading.DELIVERY} FROM chosen CROSS JOIN deliveries"
+        " ON message_id = id AND number = place AND destination = way"
+        " WHERE (id, place) > (?, ?) ORDER BY id, place LIMIT ?",
+        (*after, _PAGE),
+    ).fetchall()

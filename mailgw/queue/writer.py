@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorFromThreads
 from twisted.logger import Logger
 
 from mailgw.mail.reply import TemporaryFailure
-from mailgw.queue.codec import DeliveryRow, MessageRow
+from mailgw.queue.codec import DeliveryRow, MessageRow, NewDeliveryRow
 from mailgw.queue.disk import storage_failure
 from mailgw.queue.item import DeliveryId
 from mailgw.queue.schema import erase
@@ -44,7 +44,7 @@ class Change:
     messages: list[MessageRow] = Factory(list)
     content_files: list[tuple[str, int, bytes]] = Factory(list)
     """message_id, size, head."""
-    deliveries: list[DeliveryRow] = Factory(list)
+    deliveries: list[NewDeliveryRow] = Factory(list)
     retries: list[DeliveryRow] = Factory(list)
     gone: list[DeliveryId] = Factory(list)
     done: Deferred[None] = Factory(Deferred)
@@ -200,7 +200,7 @@ class Writer:
         connection = self._connection
         try:
             connection.execute("BEGIN IMMEDIATE")
-            removed = _apply(connection, changes)
+            removed = apply(connection, changes)
             connection.execute("COMMIT")
         except BaseException:
             # SQLite has rolled back by itself after some errors (disk full, I/O), not after others.
@@ -232,11 +232,11 @@ def _as_failure(error: Exception) -> Exception:
     return error
 
 
-def _apply(connection: sqlite3.Connection, changes: Sequence[Change]) -> list[str]:
+def apply(connection: sqlite3.Connection, changes: Sequence[Change]) -> list[str]:
     """Write the rows; give the ids of the messages that went and had a content file."""
     _insert(connection, "messages", 4, [row for change in changes for row in change.messages])
     _insert(connection, "content_files", 3, [row for change in changes for row in change.content_files])
-    _insert(connection, "deliveries", 8, [row for change in changes for row in change.deliveries])
+    _insert(connection, "deliveries", 11, [row for change in changes for row in change.deliveries])
     retries = [row for change in changes for row in change.retries]
     if retries:
         # A person may have sent it elsewhere during the attempt, or hold it: that stands.
@@ -261,9 +261,11 @@ def delete(connection: sqlite3.Connection, gone: Sequence[DeliveryId]) -> list[s
     """Delete deliveries, and messages whose last one it was; give the ids of those that had a content file."""
     removed: list[str] = []
     for chunk in _chunks(gone):
+        # SQLite finds no row by a pair: alone, the second condition would look at every delivery in the queue.
         connection.execute(
-            f"DELETE FROM deliveries WHERE (message_id, number) IN (VALUES {_places(len(chunk), 2)})",
-            list(chain.from_iterable(chunk)),
+            f"DELETE FROM deliveries WHERE message_id IN {_places(1, len(chunk))}"
+            f" AND (message_id, number) IN (VALUES {_places(len(chunk), 2)})",
+            [*(message_id for message_id, _ in chunk), *chain.from_iterable(chunk)],
         )
     for ids in _chunks({message_id for message_id, _ in gone}):
         places = _places(1, len(ids))

@@ -13,12 +13,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 from attrs import frozen
 
+from mailgw.develop.dnsserver import Zone
 from tests.bench.addresses import RECIPIENT, SENDER
 from tests.bench.certificate import make_certificate
 from tests.bench.peers import ROOT, Gateway, GatewayUnjudged, Peer, PeerError, Postfix, free_port
@@ -82,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     failed: set[type[Peer]] = set()
     certificate = make_certificate("gw.test")
-    with _Dns() as dns_port, tempfile.TemporaryDirectory(prefix="bench-", dir=options.directory) as directory:
+    with Dns({}) as dns_port, tempfile.TemporaryDirectory(prefix="bench-", dir=options.directory) as directory:
         Path(directory).chmod(0o755)  # Postfix's processes are not root
         for title, load in loads.items():
             results: dict[str, list[Result]] = {kind.name: [] for kind in kinds}
@@ -104,15 +106,11 @@ def run(kind: type[Peer], load: Load, directory: Path, dns_port: int, certificat
     """Start a fresh peer, send it the load, and wait until the sink has all. Raises RunError, PeerError."""
     sink_port = free_port()
     peer = kind(directory, sink_port, dns_port, certificate)
-    # It ends by itself when it has had so many messages.
-    sink = ["smtp-sink", "-m", "500", "-M", str(load.messages), f"127.0.0.1:{sink_port}", "1000"]
-    if Postfix.absent() == "":
-        sink[1:1] = ["-u", "nobody"]  # it refuses to stay root
-    with subprocess.Popen(sink, stdout=subprocess.DEVNULL) as receiving:
+    with sinking(sink_port, load) as receiving:
         try:
             tree = peer.start()
             before, start = tree.cpu_seconds(), time.perf_counter()
-            _generate(peer.port, load)
+            generate(peer.port, load)
             accepted = time.perf_counter() - start
             try:
                 receiving.wait(_LIMIT)
@@ -124,8 +122,6 @@ def run(kind: type[Peer], load: Load, directory: Path, dns_port: int, certificat
             memory = tree.memory()
         finally:
             peer.stop()
-            if receiving.poll() is None:
-                receiving.terminate()
             shutil.rmtree(directory, ignore_errors=True)
     return Result(
         load.messages / accepted, load.messages / relayed, cpu / load.messages * 1000, memory.pss, memory.largest
@@ -159,7 +155,22 @@ def report(title: str, results: Mapping[str, Sequence[Result]]) -> str:
     return "\n".join(lines)
 
 
-def _generate(port: int, load: Load) -> None:
+@contextmanager
+def sinking(port: int, load: Load) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a sink, which ends by itself when it has had the load."""
+    sink = ["smtp-sink", "-m", "500", "-M", str(load.messages), f"127.0.0.1:{port}", "1000"]
+    if Postfix.absent() == "":
+        sink[1:1] = ["-u", "nobody"]  # it refuses to stay root
+    with subprocess.Popen(sink, stdout=subprocess.DEVNULL) as receiving:
+        try:
+            yield receiving
+        finally:
+            if receiving.poll() is None:
+                receiving.terminate()
+
+
+def generate(port: int, load: Load) -> None:
+    """Send the load. Raises RunError."""
     if load.starttls:
         numbers = (str(number) for number in (port, load.messages, load.senders, load.size))
         command = [sys.executable, "-m", "tests.bench.starttls_source", *numbers]
@@ -176,12 +187,16 @@ def _run(command: Sequence[str]) -> None:
         raise RunError(f"{' '.join(command[:3])}: {(done.stderr or done.stdout)[-300:]}")
 
 
-class _Dns:
+class Dns:
     """A DNS server in a child process: the load's domain has SPF for loopback, and loopback has a name."""
+
+    def __init__(self, zone: Zone) -> None:
+        """`zone` is what it knows besides."""
+        self._zone = zone
 
     def __enter__(self) -> int:
         ours, its = multiprocessing.Pipe()
-        self._process = multiprocessing.Process(target=_serve_dns, args=(its,), daemon=True)
+        self._process = multiprocessing.Process(target=_serve_dns, args=(its, self._zone), daemon=True)
         self._process.start()
         port: int = ours.recv()
         return port
@@ -191,13 +206,14 @@ class _Dns:
         self._process.join()
 
 
-def _serve_dns(ready: Connection) -> None:
+def _serve_dns(ready: Connection, more: Zone) -> None:
     from twisted.internet import reactor
 
     from mailgw.develop.dnsserver import DnsServer, World
 
     domain = SENDER.rpartition("@")[2]
-    zone = {
+    zone: Zone = {
+        **more,
         domain: {"TXT": ["v=spf1 ip4:127.0.0.1 -all"], "MX": [f"10 {domain}."], "A": ["127.0.0.1"]},
         "1.0.0.127.in-addr.arpa": {"PTR": [f"{domain}."]},
     }

@@ -35,6 +35,8 @@ class Peer(ABC):
     """A server that takes mail on `port` and relays it to the sink's port. One start, one stop."""
 
     name: str
+    start_limit = _START_LIMIT
+    """Seconds."""
 
     def __init__(self, directory: Path, sink_port: int, dns_port: int, certificate: tuple[bytes, bytes]) -> None:
         """`certificate` and its key, in PEM, are the same for all."""
@@ -70,7 +72,7 @@ class Peer(ABC):
                 env={**os.environ, "PYTHONPATH": str(ROOT)},
                 start_new_session=True,
             )
-        deadline = time.monotonic() + _START_LIMIT
+        deadline = time.monotonic() + self.start_limit
         while time.monotonic() < deadline and self._process.poll() is None:
             if self._greets():
                 return Tree(self._process.pid)
@@ -105,12 +107,16 @@ class Gateway(Peer):
 
     workers = 1
 
+    @property
+    def configuration(self) -> Path:
+        return self.directory / "etc" / "mailgw.toml"
+
     def prepare(self) -> None:
         etc = self.directory / "etc"
         etc.mkdir()
         for name in ("filters.toml", "rules.toml"):
             shutil.copy(ROOT / "etc" / name, etc)
-        (etc / "mailgw.toml").write_text(f"""
+        self.configuration.write_text(f"""
 hostname = "gw.test"
 state_directory = "{self.directory}/state"
 user = ""
@@ -153,8 +159,7 @@ file = "{self.directory}/mailgw.log"
         return log.exists() and "listening on" in log.read_text(errors="replace") and super()._greets()
 
     def command(self) -> list[str]:
-        config = str(self.directory / "etc" / "mailgw.toml")
-        return [sys.executable, *self.twistd, "-n", "--pidfile=", "mailgw", "--config", config]
+        return [sys.executable, *self.twistd, "-n", "--pidfile=", "mailgw", "--config", str(self.configuration)]
 
 
 class GatewayUnjudged(Gateway):

@@ -42,6 +42,35 @@ class QueueTests(CommandTest, TestCase):
         self.assertEqual(lines[0]["deliveries"][0]["forward_path"], "user0@example.org")
         self.assertEqual(lines[0]["deliveries"][0]["destination"], "relay:mx:example.org")
 
+    async def test_list_what_is_selected(self) -> None:
+        await self.fill(entry("01ABCDEFGH000001", reverse_path=None), full_entry("01ABCDEFGH000002"))
+        for arguments, numbers in (
+            (("--sender", "<>"), [[0]]),
+            (("--recipient", "*@bücher.example"), [[1]]),
+            (("--destination", "relay:route:*"), [[1]]),
+            (("--reason", "later"), [[0]]),
+            (("--since", "2000-01-01"), [[0, 1, 2]]),
+            (("01abcdefgh000002",), [[0, 1, 2]]),
+            ((), [[0], [0, 1, 2]]),
+        ):
+            lines = self.json_lines("queue", "list", "--json", *arguments)
+            self.assertEqual([[d["number"] for d in line["deliveries"]] for line in lines], numbers, arguments)
+        output = self.run_command("queue", "list", "--destination", "relay:*").stdout
+        self.assertTrue(output.endswith("2 messages with 3 deliveries selected\n"), output)
+
+    async def test_summary(self) -> None:
+        await self.fill(entry("01ABCDEFGH000001"), entry("01ABCDEFGH000002"), full_entry("01ABCDEFGH000003"))
+        output = self.run_command("queue", "list", "--summary").stdout
+        self.assertIn("relay:mx:example.org", output)
+        self.assertTrue(output.endswith("5 deliveries for 3 destinations\n"), output)
+        lines = self.json_lines("queue", "list", "--summary", "--json")
+        self.assertEqual(
+            [(line["destination"], line["deliveries"]) for line in lines],
+            [("relay:mx:example.org", 3), ("maildir:a@example.org/spam", 1), ("relay:route:out", 1)],
+        )
+        self.assertEqual(lines[1]["last"], "later ü")
+        self.assertEqual(len(self.json_lines("queue", "list", "--summary", "--json", "--limit", "1")), 1)
+
     async def test_show(self) -> None:
         await self.fill(full_entry("01ABCDEFGH00FULL"))
         output = self.run_command("queue", "show", "01abcdefgh00full").stdout

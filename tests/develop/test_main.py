@@ -169,5 +169,5 @@ class RunTest(SynchronousTestCase):
     def queue(self, layout: Layout) -> list[str]:
         """The recipients of what waits."""
         with Listing(layout.state / "queue") as listing:
-            entries = listing.entries(10)
+            entries = list(listing.entries(10))
         return [str(delivery.recipient.forward_path) for entry in entries for delivery in entry.deliveries]

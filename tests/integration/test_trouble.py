@@ -112,7 +112,7 @@ class TroubleTests(GatewayTestCase):
     def last_said(self) -> str:
         """What the last attempt of the message in the queue said."""
         with Listing(self.gateway.state / "queue") as listing:
-            entries = listing.entries(1)
+            entries = list(listing.entries(1))
         return entries[0].deliveries[0].last if entries else ""
 
     async def test_no_mail_domain_is_told_to_the_sender(self) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from attrs import evolve
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
@@ -15,26 +14,18 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from mailgw.config.schema import Queue
 from mailgw.queue import quarantine
-from mailgw.queue.item import Delayed, Delivered, Destination
+from mailgw.queue.item import Delayed, Delivered, Delivery, Destination
 from mailgw.queue.scheduler import Scheduler
 from mailgw.queue.schema import open_database
+from mailgw.queue.selection import Selection
 from mailgw.queue.sqlite import SqliteStore
-from mailgw.queue.store import Entry, QueueUnusable
-from mailgw.queue.surgery import Change, Selection, Surgery, discard, flush, hold, release, remove, reroute
+from mailgw.queue.store import Entry, QueueSize, QueueUnusable
+from mailgw.queue.surgery import Change, Surgery, discard, flush, hold, release, remove, reroute
 from tests.queue.fakes import FakeAgent, FakeReporter
 from tests.queue.items import entry
 
 clock: Any = reactor
 DOWN = Delayed("4.4.1", "no answer", site_wide=True)
-
-
-class SelectionTests(SynchronousTestCase):
-    def test_brackets_are_only_themselves(self) -> None:
-        put = entry()
-        (delivery,) = (evolve(d, last="451 4.7.1 greylisted, try later") for d in put.deliveries)
-        self.assertEqual(Selection(reason="*[PBL]*").of(put.message, (delivery,)), ())
-        (blocked,) = (evolve(d, last="450 4.7.1 [PBL] blocked") for d in put.deliveries)
-        self.assertEqual(Selection(reason="*[pbl]*").of(put.message, (blocked,)), (blocked,))
 
 
 class DamagedQueueTests(SynchronousTestCase):
@@ -45,8 +36,8 @@ class DamagedQueueTests(SynchronousTestCase):
         open_database(directory).close()
         with closing(Surgery(directory)) as surgery:
             surgery._connection.execute("DROP TABLE deliveries")
-            for selection in (Selection(), Selection(ids=frozenset({"01AAAAAAAA000001"}))):
-                error = self.assertRaises(QueueUnusable, list, surgery.select(selection, held=True))
+            for selection in (Selection(held=True), Selection(ids=frozenset({"01AAAAAAAA000001"}))):
+                error = self.assertRaises(QueueUnusable, surgery.select, selection)
                 self.assertIn(f"the queue in {directory} cannot be read", str(error))
 
 
@@ -62,12 +53,14 @@ class HeldTests(TestCase):
             await store.put(Entry(put.message, tuple(quarantine.hold(d, due) for d in put.deliveries)))
         await store.close()
         with closing(Surgery(directory)) as surgery:
-            held = list(surgery.select(Selection(), held=True))
-            self.assertEqual(len(held), 2)
-            released = surgery.change(held, release(1000.0, 60.0))
+            self.assertEqual(surgery.select(Selection(held=True)), QueueSize(2, 2))
+            held = list(surgery.deliveries())
+            released: list[Delivery] = []
+            self.assertEqual(surgery.change(held, release(1000.0, 60.0), released.extend), 1)
             self.assertEqual([d.message_id for d in released], ["01ABCDEFGH000002"])
-            self.assertEqual(surgery.change(held, discard(1000.0)), [])  # it is no longer as it was selected
-            self.assertEqual([e.message.id for e in surgery.select(Selection())], ["01ABCDEFGH000002"])
+            self.assertEqual(surgery.change(held, discard(1000.0)), 0)  # it is no longer as it was selected
+            surgery.select(Selection(held=False))
+            self.assertEqual([e.message.id for e in surgery.entries()], ["01ABCDEFGH000002"])
 
     async def test_more_than_is_written_at_once(self) -> None:
         directory = Path(self.mktemp())
@@ -76,8 +69,9 @@ class HeldTests(TestCase):
         await store.put(*(entry(f"01ABCDEFGH{number:06}") for number in range(1201)))
         await store.close()
         with closing(Surgery(directory)) as surgery:
-            self.assertEqual(len(surgery.change(surgery.select(Selection()), remove)), 1201)
-            self.assertEqual(list(surgery.select(Selection())), [])
+            self.assertEqual(surgery.select(Selection()), QueueSize(1201, 1201))
+            self.assertEqual(surgery.change(surgery.deliveries(), remove), 1201)
+            self.assertEqual(surgery.select(Selection()), QueueSize(0, 0))
 
 
 class BesideTests(TestCase):
@@ -104,7 +98,8 @@ class BesideTests(TestCase):
 
     def operate(self, change: Change, **selection: Any) -> int:
         with closing(Surgery(self.directory)) as surgery:
-            return len(surgery.change(list(surgery.select(Selection(**selection))), change))
+            surgery.select(Selection(held=False, **selection))
+            return surgery.change(surgery.deliveries(), change)
 
     async def until(self, condition: Any) -> None:
         for _ in range(500):
@@ -205,11 +200,11 @@ class BesideTests(TestCase):
         await self.start()
         await self.put(1)  # delivered at once
         with closing(Surgery(self.directory)) as surgery:
-            stale = [entry("01ABCDEFGH000001", (Destination("relay", "mx:example.org"),))]
+            stale = entry("01ABCDEFGH000001", (Destination("relay", "mx:example.org"),))
             for _ in range(100):
                 if not await self.store.entries(10):
                     break
                 await deferLater(clock, 0.01)
-            self.assertEqual(surgery.change(stale, flush(0.0)), [])
+            self.assertEqual(surgery.change(stale.deliveries, flush(0.0)), 0)
         self.assertEqual(await self.destinations(), [])
         await self.stop()
