@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import click
-from attrs import asdict, frozen
+from attrs import asdict, evolve, frozen
 from rich.table import Table
 
 from mailgw.commands.configuration import ConfigurationRefused, config_option, config_path, read_settings
 from mailgw.commands.output import console, printable
+from mailgw.commands.route_hosts import Hosts, find_hosts
+from mailgw.commands.running import run_in_reactor
 from mailgw.config.errors import ConfigurationErrors
 from mailgw.config.schema import Settings
 from mailgw.config.text import quote_key
@@ -21,14 +24,19 @@ from mailgw.routing.load import load_router
 
 @frozen
 class Line:
-    """One copy of the mail: `hosts` are those of its route, and `by` is what in etc/ says that it goes there."""
+    """One copy of the mail. `by` is what in etc/ says that it goes there.
+
+    `hosts` are those of its route, or with --dns all that would be tried, with their addresses; `problem` is why there
+    are none.
+    """
 
     recipient: str
     address: str
     destination: str
-    hosts: tuple[str, ...]
+    hosts: Sequence[str] | Mapping[str, Sequence[str] | str]
     by: str
     refused: str = ""
+    problem: str = ""
 
 
 @click.command()
@@ -36,8 +44,9 @@ class Line:
 @click.argument("recipients", metavar="ADDRESS...", nargs=-1, required=True)
 @click.option("--from", "sender", help="The reverse-path; by default that of --user, else the null one, <>.")
 @click.option("--user", default="", help="The user who submits it; by default nobody does.")
+@click.option("--dns", is_flag=True, help="Ask DNS for hosts and addresses, in the order in which they would be tried.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-def route(recipients: tuple[str, ...], sender: str | None, user: str, as_json: bool) -> None:
+def route(recipients: tuple[str, ...], sender: str | None, user: str, dns: bool, as_json: bool) -> None:
     """Say which way mail for addresses goes, and by which alias, domain or rule of [relay]. Nothing is sent.
 
     It reads the configuration as it stands now; ends with 1 when one of the addresses is refused.
@@ -49,6 +58,8 @@ def route(recipients: tuple[str, ...], sender: str | None, user: str, as_json: b
     except ConfigurationErrors as errors:
         raise ConfigurationRefused(errors.errors) from None
     lines = [line for text in recipients for line in _ways(settings, router, _mailbox(text, "ADDRESS"), origin)]
+    if dns:
+        lines = _with_hosts(settings, lines)
     if as_json:
         for line in lines:
             click.echo(json.dumps(asdict(line)))
@@ -56,6 +67,20 @@ def route(recipients: tuple[str, ...], sender: str | None, user: str, as_json: b
         _print(lines, origin)
     if any(line.refused for line in lines):
         click.get_current_context().exit(1)
+
+
+def _with_hosts(settings: Settings, lines: Sequence[Line]) -> list[Line]:
+    targets = [line.destination.partition(":")[2] for line in lines]
+    found: dict[str, Hosts] = {}
+
+    async def find(reactor: Any) -> None:
+        found.update(await find_hosts(reactor, settings, [t for t in targets if t.startswith(("mx:", "route:"))]))
+
+    run_in_reactor(find)
+    return [
+        evolve(line, hosts=found[target].hosts, problem=found[target].problem) if target in found else line
+        for line, target in zip(lines, targets, strict=True)
+    ]
 
 
 def _origin(sender: str | None, user: str) -> Origin:
@@ -117,5 +142,15 @@ def _print(lines: list[Line], origin: Origin) -> None:
             table.add_row(printable(line.recipient), "refused", "", printable(line.refused))
             continue
         to = line.recipient if line.recipient == line.address else f"{line.recipient} -> {line.address}"
-        table.add_row(printable(to), printable(line.destination), ", ".join(line.hosts), printable(line.by))
+        table.add_row(
+            printable(to), printable(line.destination), "\n".join(map(printable, _hosts(line))), printable(line.by)
+        )
     console().print(table)
+
+
+def _hosts(line: Line) -> list[str]:
+    if line.problem:
+        return [line.problem]
+    if not isinstance(line.hosts, Mapping):
+        return list(line.hosts)
+    return [f"{host} {found if isinstance(found, str) else ', '.join(found)}" for host, found in line.hosts.items()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from functools import partial
@@ -10,6 +11,7 @@ from typing import Any
 from mailgw.develop.sink import Sink
 from tests import postfix
 from tests.integration.gateway import Gateway
+from tests.integration.mailgw_command import run_mailgw
 from tests.integration.peers import PostfixTestCase, free_port
 from tests.integration.world import GatewayTestCase, in_thread, reactor, send
 
@@ -60,6 +62,38 @@ class RulesTests(GatewayTestCase):
         await in_thread(lambda: send(gateway.ports["mx"], "ann@sender.test", ["member@example.test"], message))
         await self.until(lambda: len(self.partner.received) == 1)
         self.assertTrue(str(self.partner.received[0].reverse_path).startswith("SRS0="))
+
+
+class DryLookTests(GatewayTestCase):
+    async def look(self, *arguments: str, code: int = 0) -> str:
+        gateway = Gateway(self.mktemp(), dns=self.dns_port, more=RULES.format(partner=2525, people=2526))
+        gateway.write_configuration()
+        return str(await in_thread(partial(run_mailgw, code=code), gateway, "route", "--dns", *arguments))
+
+    async def test_hosts_and_addresses_as_dns_has_them_now(self) -> None:
+        await self.make_world(
+            zone={
+                "far.test": {"MX": ["20 b.far.test.", "10 a.far.test."]},
+                "a.far.test": {"A": ["192.0.2.1"], "AAAA": ["2001:db8::1"]},
+                "b.far.test": {},
+            }
+        )
+        output = await self.look("--json", "x@far.test", "x@partner.test", "x@nomail.test", "alice@example.test")
+        far, partner, nomail, ours = map(json.loads, output.splitlines())
+        self.assertEqual(
+            list(far["hosts"].items()),
+            [
+                ("a.far.test:25", ["192.0.2.1", "2001:db8::1"]),
+                ("b.far.test:25", "the host b.far.test has no address"),
+            ],
+        )
+        self.assertEqual(partner["hosts"], {"127.0.0.1:2525": ["127.0.0.1"]})
+        self.assertEqual(nomail["problem"], "5.1.10 the domain nomail.test takes no mail (it has a null MX)")
+        self.assertEqual((ours["hosts"], ours["problem"]), ([], ""))
+        output = await self.look("x@far.test", "x@gone.test", "nobody@example.test", code=1)
+        self.assertIn("a.far.test:25 192.0.2.1, 2001:db8::1", output)
+        self.assertIn("5.1.2 the domain gone.test does not exist", output)
+        self.assertIn("refused", output)
 
 
 class ReloadTests(GatewayTestCase):
