@@ -45,11 +45,10 @@ class RelayAgent:
         """Attempt it: over a connection that is open, else over new ones to one host after the other."""
         attempt = Attempt(message, deliveries)
         try:
-            hops = await self.sessions.next_hops(deliveries[0].destination.target)
+            hops = tlspolicy.hops_for(message, await self.sessions.next_hops(deliveries[0].destination.target))
         except Unreachable as error:
             attempt.note_all(error.outcome)
             return attempt.outcomes
-        hops = hops.spoken_to_by(tlspolicy.access_for(message, hops.access))
         while attempt.pending and (connection := self.sessions.pool.take(hops.key)):
             if await self._use(connection, hops, attempt):
                 await self._try_hosts(hops, attempt, MAX_SESSIONS - 1, but=connection.peer.address)

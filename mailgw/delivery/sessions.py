@@ -58,6 +58,8 @@ class NextHops:
     """The MTA-STS policy of that domain, also one that is only tested."""
     proven: tuple[str, ...] = ()
     """Names of that domain, if DNSSEC vouches that these are its MX hosts; else empty."""
+    problem: str = ""
+    """Why its present MTA-STS policy is not known, if it may have one."""
 
     @property
     def access(self) -> Access:
@@ -118,9 +120,11 @@ class Sessions:
         if kind == "mx":
             found = await self.exchangers.hosts(name)
             choice = await self._chooser.choose(name, found.names)
-            key = (site_of(found.names), choice.access.towards_mx(found.proven))
+            # Of those that may be tried: a connection to another may not be taken.
+            key = (site_of(choice.hosts), choice.access.towards_mx(found.proven))
             hosts = tuple((host, self.settings.port) for host in choice.hosts)
-            return NextHops(key, hosts, self._local, name, choice.policy, found.proven)
+            problem = choice.standing.problem.reason if choice.standing.problem else ""
+            return NextHops(key, hosts, self._local, name, choice.policy, found.proven, problem)
         route = self._routes.get(name)
         if kind != "route" or route is None:
             reason = f"there is no [routes.{name}] in the configuration, which mail in the queue wants"
@@ -148,12 +152,12 @@ class Sessions:
         if kind != "mx":
             return target
         try:
-            hosts = (await self.exchangers.hosts(domain)).names
-            access = (await self._chooser.choose(domain, hosts, wait=False)).access
+            choice = await self._chooser.choose(domain, (await self.exchangers.hosts(domain)).names, wait=False)
         except Unreachable:
             return target  # `next_hops` will say why
-        ways = (() if access.tls == "opportunistic" else (access.tls,)) + (() if access.dane else ("without dane",))
-        return ";".join((site_of(hosts), *ways))
+        tls, dane = choice.access.tls, choice.access.dane
+        ways = (() if tls == "opportunistic" else (tls,)) + (() if dane else ("without dane",))
+        return ";".join((site_of(choice.hosts), *ways))
 
     async def _password(self, route: schema.Route) -> str:
         try:

@@ -6,18 +6,48 @@ from attrs import evolve
 
 from mailgw.delivery.classify import Unreachable
 from mailgw.delivery.opening import Access
+from mailgw.delivery.sessions import NextHops, site_of
+from mailgw.mail.address import ascii_domain
 from mailgw.mail.message import Message
+from mailgw.mta_sts.policy import is_named
 from mailgw.queue.item import Delayed, Failed, QueuedMessage
 from mailgw.smtp.client import Capabilities
+
+
+def hops_for(message: QueuedMessage, hops: NextHops) -> NextHops:
+    """Give with which of the next hops, and how, to speak for this message. Raises Unreachable.
+
+    A message with REQUIRETLS goes to MX hosts only that are the domain's for certain (RFC 8689 4.2.1): DNSSEC vouches
+    for its MX records, or its MTA-STS policy names them; a policy that is only tested is as good for that. Where a
+    domain has neither, a postmaster may vouch for what DNS says of it, by [tls_policies] with `verified`.
+    """
+    spoken_to = hops.spoken_to_by(access_for(message, hops.access))
+    if not message.envelope.requiretls or not hops.domain or hops.domain.startswith("[") or hops.proven:
+        return spoken_to
+    if hops.access.basis == "policy" and hops.access.tls == "verified":
+        return spoken_to
+    # Without MX records the host is the domain itself (RFC 5321 5.1): its name is the one that was written.
+    own = ascii_domain(hops.domain)
+    certain = tuple((host, port) for host, port in hops.hosts if host == own or is_named(host, hops.policy.mx_hosts))
+    if certain:
+        return evolve(spoken_to, hosts=certain, key=(site_of([host for host, _ in certain]), spoken_to.access))
+    why = f"its MX records are not signed (DNSSEC), or our resolver does not say so, and {_no_policy(hops)}"
+    reason = f"the message may go by verified TLS only, and nothing proves whose MX hosts {hops.domain} has: {why}"
+    raise Unreachable(Delayed("4.7.10", reason) if hops.problem else Failed("5.7.10", reason))
+
+
+def _no_policy(hops: NextHops) -> str:
+    if hops.policy.mx_hosts:
+        return "its MTA-STS policy names none of them"
+    return f"its MTA-STS policy is not known: {hops.problem}" if hops.problem else "it has no MTA-STS policy"
 
 
 def access_for(message: QueuedMessage, access: Access) -> Access:
     """Give how to speak with a next hop for this message, where it is otherwise spoken to by `access`.
 
     REQUIRETLS wants TLS with a host that proves its name, by a certificate that we trust or by DANE, and takes
-    REQUIRETLS itself (RFC 8689 4.2.1). Whether its name is genuine (DNSSEC, MTA-STS) is not asked: few domains could
-    have such mail then. `TLS-Required: No` (RFC 8689 3) puts delivery before security, though never a password in
-    clear text, nor clear text where a port speaks TLS only. REQUIRETLS overrules it.
+    REQUIRETLS itself (RFC 8689 4.2.1). `TLS-Required: No` (RFC 8689 3) puts delivery before security, though never a
+    password in clear text, nor clear text where a port speaks TLS only. REQUIRETLS overrules it.
     """
     if message.envelope.requiretls:
         return access if access.tls in ("verified", "implicit") else evolve(access, tls="verified", basis="requiretls")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Literal
 
 from attrs import frozen
@@ -29,16 +30,21 @@ class Policy:
     max_age: int
 
     def names(self, host: str) -> bool:
-        """Whether it names a host: a wildcard stands for one label, the leftmost (RFC 8461 4.1)."""
-        name = host.lower()
-        above = name.partition(".")[2]
-        return any(name == known or (known[:2] == "*." and above == known[2:]) for known in self.exchanges)
+        """Whether it names a host."""
+        return is_named(host, self.exchanges)
 
     @property
     def lines(self) -> tuple[str, ...]:
         """Its text, without what we do not know of."""
         exchanges = (f"mx: {exchange}" for exchange in self.exchanges)
         return ("version: STSv1", f"mode: {self.mode}", *exchanges, f"max_age: {self.max_age}")
+
+
+def is_named(host: str, patterns: Iterable[str]) -> bool:
+    """Whether a host is among those of a policy: a wildcard stands for one label, the leftmost (RFC 8461 4.1)."""
+    name = host.lower()
+    above = name.partition(".")[2]
+    return any(name == pattern or (pattern[:2] == "*." and above == pattern[2:]) for pattern in patterns)
 
 
 def parse_policy(body: bytes) -> Policy:

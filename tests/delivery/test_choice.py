@@ -178,4 +178,14 @@ class SiteTests(ChoiceTestCase):
         hops = ask(sessions.next_hops(f"mx:{DOMAIN}"))
         self.assertEqual((hops.hosts, hops.policy), ((("mx.example.org", 25),), APPLIED))
         self.assertNotEqual(hops.key, ask(sessions.next_hops("mx:other.example")).key)
-        self.assertEqual(ask(sessions.site(f"mx:{DOMAIN}")), f"{plain};verified")
+        self.assertEqual(ask(sessions.site(f"mx:{DOMAIN}")), "mx:mx.example.org;verified")
+
+    def test_no_connection_to_a_host_that_the_policy_leaves_out(self) -> None:
+        """Two domains with the same MX hosts, whose policies name one each, share no connection."""
+        sessions = self.sessions()
+        self.resolver.set("_mta-sts.other.example", {"TXT": ["v=STSv1; id=1"]})
+        first = self.successResultOf(Deferred.fromCoroutine(sessions.next_hops(f"mx:{DOMAIN}")))
+        self.web.answer = POLICY.replace(b"mx.example.org", b"backup.example.net")
+        second = self.successResultOf(Deferred.fromCoroutine(sessions.next_hops("mx:other.example")))
+        self.assertEqual(first.access, second.access)
+        self.assertNotEqual(first.key, second.key)

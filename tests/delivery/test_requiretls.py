@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
+from mailgw.delivery.classify import Unreachable
+from mailgw.delivery.localend import LocalEnd
 from mailgw.delivery.opening import Access
-from mailgw.delivery.tlspolicy import access_for, is_tls_optional
+from mailgw.delivery.sessions import NextHops
+from mailgw.delivery.tlspolicy import access_for, hops_for, is_tls_optional
 from mailgw.mail.message import Message
+from mailgw.mail.tlsresult import AppliedPolicy
 from mailgw.queue.item import Delayed, Delivered, Failed
 from tests.delivery.peers import EHLO, queued
 from tests.delivery.test_loopback import CERTIFICATE, LoopbackTestCase
@@ -47,6 +52,67 @@ class AccessTests(SynchronousTestCase):
             (b"X: y\r\n\r\nTLS-Required: No\r\n", False),
         ):
             self.assertEqual(is_tls_optional(Message.from_bytes(header + b"\r\n")), optional, header)
+
+
+HOPS = NextHops(
+    ("mx:mx1.dest.example,mx2.dest.example", Access()),
+    (("mx1.dest.example", 25), ("mx2.dest.example", 25)),
+    LocalEnd("gw.example.org"),
+    "dest.example",
+)
+
+
+class GenuineHostTests(SynchronousTestCase):
+    """RFC 8689 4.2.1: the MX hosts are the domain's by DNSSEC or MTA-STS, else such a message does not go there."""
+
+    def hosts(self, hops: NextHops = HOPS, **change: Any) -> list[str]:
+        return [host for host, _ in hops_for(queued(requiretls=True), evolve(hops, **change)).hosts]
+
+    def refusal(self, **change: Any) -> Delayed | Failed:
+        return self.assertRaises(Unreachable, self.hosts, **change).outcome
+
+    def test_neither(self) -> None:
+        outcome = self.refusal()
+        self.assertIsInstance(outcome, Failed)
+        self.assertEqual(outcome.status, "5.7.10")
+        for words in ("dest.example", "not signed (DNSSEC)", "it has no MTA-STS policy"):
+            self.assertIn(words, outcome.reason)
+
+    def test_other_messages_go(self) -> None:
+        self.assertIs(hops_for(queued(), HOPS), HOPS)
+
+    def test_dnssec(self) -> None:
+        self.assertEqual(self.hosts(proven=("dest.example",)), ["mx1.dest.example", "mx2.dest.example"])
+
+    def test_mta_sts_even_if_it_is_only_tested(self) -> None:
+        policy = AppliedPolicy("sts", ("mode: testing",), ("mx2.dest.example",))
+        hops = hops_for(queued(requiretls=True), evolve(HOPS, policy=policy))
+        self.assertEqual(hops.hosts, (("mx2.dest.example", 25),))
+        self.assertEqual((hops.access.tls, hops.access.basis), ("verified", "requiretls"))
+        # No connection to the other host, opened for a domain whose policy names that, is taken for this one.
+        self.assertNotEqual(hops.key[0], HOPS.key[0])
+
+    def test_a_policy_that_names_others(self) -> None:
+        outcome = self.refusal(policy=AppliedPolicy("sts", (), ("other.example",)))
+        self.assertIn("names none of them", outcome.reason)
+
+    def test_a_policy_that_is_not_known_now(self) -> None:
+        outcome = self.refusal(problem="the answer is 500")
+        self.assertIsInstance(outcome, Delayed)
+        self.assertIn("the answer is 500", outcome.reason)
+        self.assertFalse(outcome.site_wide)
+
+    def test_the_postmaster_vouches(self) -> None:
+        access = Access("verified", basis="policy")
+        self.assertEqual(len(self.hosts(HOPS.spoken_to_by(access))), 2)
+
+    def test_the_domain_itself_is_the_host(self) -> None:
+        """RFC 5321 5.1: without MX records no name came from DNS."""
+        self.assertEqual(self.hosts(hosts=(("dest.example", 25),)), ["dest.example"])
+        self.assertEqual(self.hosts(hosts=(("192.0.2.1", 25),), domain="[192.0.2.1]"), ["192.0.2.1"])
+
+    def test_a_route_is_the_postmasters_word(self) -> None:
+        self.assertEqual(self.hosts(hosts=(("smarthost.example", 25),), domain=""), ["smarthost.example"])
 
 
 class RequireTlsTests(LoopbackTestCase):
