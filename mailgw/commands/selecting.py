@@ -39,6 +39,7 @@ def make_selection(
     since: float | None,
     until: float | None,
     held: bool | None = None,
+    agents: frozenset[str] = frozenset(),
 ) -> Selection:
     return Selection(
         frozenset(name.upper() for name in ids),
@@ -49,4 +50,5 @@ def make_selection(
         since,
         until,
         held,
+        agents,
     )

@@ -14,6 +14,7 @@ from mailgw.commands.configuration import read_settings
 from mailgw.commands.output import printable, progress
 from mailgw.commands.queues import open_queues
 from mailgw.commands.selecting import make_selection, selecting
+from mailgw.config.text import nearest
 from mailgw.queue import surgery
 from mailgw.queue.surgery import Surgery
 
@@ -79,9 +80,10 @@ def reroute(dry_run: bool, target: str, everything: bool, **selection: Any) -> N
     if kind not in ("mx", "route") or not name:
         raise click.UsageError(f"--to {target}: write route:NAME or mx:DOMAIN")
     if kind == "route" and name not in routes:
-        raise click.UsageError(f"--to {target}: there is no [routes.{name}]; there are: {', '.join(routes) or 'none'}")
+        known = f"{nearest(name, routes)}; there are: {', '.join(routes) or 'none'}"
+        raise click.UsageError(f"--to {target}: there is no [routes.{name}]{known}")
     if not selection["destination"]:
-        selection["destination"] = "relay:*"  # mail for our own folders does not go to a next hop
+        selection["agents"] = surgery.HOPS  # mail for our own folders does not go to a next hop
     _operate(
         f"sent to {target}", selection, surgery.reroute(target, time.time()), dry_run=dry_run, everything=everything
     )

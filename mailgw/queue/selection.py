@@ -47,11 +47,13 @@ class Selection:
     """When it was received, wall clock; `until` itself is not in it."""
     held: bool | None = None
     """Only what is in quarantine, or only what is not."""
+    agents: frozenset[str] = frozenset()
+    """Only what these agents deliver."""
 
     @property
     def is_all(self) -> bool:
-        """Whether nothing is left out, but for `held`."""
-        return self == Selection(held=self.held)
+        """Whether nothing is left out, but for `held` and `agents`."""
+        return self == Selection(held=self.held, agents=self.agents)
 
 
 @frozen
@@ -89,7 +91,7 @@ def condition(connection: sqlite3.Connection, selection: Selection) -> Condition
         terms.append(term)
         values.extend(its_values)
 
-    by_destination = bool(selection.destination or selection.held)
+    by_destination = bool(selection.destination or selection.held or selection.agents)
     if selection.ids:
         add("message_id IN (SELECT value FROM json_each(?))", json.dumps(sorted(selection.ids)))
     if by_destination:
@@ -158,6 +160,8 @@ def count(connection: sqlite3.Connection, found: Condition) -> QueueSize:
 def _goes_to(selection: Selection, name: str) -> bool:
     is_held = name.startswith(_HELD)
     if selection.held is not None and selection.held != is_held:
+        return False
+    if selection.agents and name.partition(":")[0] not in selection.agents:
         return False
     pattern = selection.destination
     return not pattern or fits(pattern, name) or (is_held and fits(pattern, name.removeprefix(_HELD)))

@@ -28,6 +28,8 @@ from mailgw.queue.writer import delete, update
 P = ParamSpec("P")
 T = TypeVar("T")
 
+HOPS = frozenset({"relay", "forward"})
+"""The agents that send to a next hop."""
 _PAGE = 500
 # Held mail whose time is over so soon may be in the gateway's hands by now, to be thrown away.
 _TOO_LATE = 60.0
@@ -62,8 +64,14 @@ def _is_in_time(delivery: Delivery, now: float) -> bool:
 
 
 def reroute(target: str, now: float) -> Change:
-    """Send it to another next hop: `route:NAME`, or `mx:DOMAIN`."""
-    return lambda delivery: evolve(delivery, destination=Destination("relay", target), due=now)
+    """Send it to another next hop: `route:NAME`, or `mx:DOMAIN`. Forwarded mail keeps its agent, and so the return path
+    that it goes out under."""
+
+    def change(delivery: Delivery) -> Delivery:
+        agent = delivery.destination.agent
+        return evolve(delivery, destination=Destination(agent if agent in HOPS else "relay", target), due=now)
+
+    return change
 
 
 def remove(delivery: Delivery) -> None:

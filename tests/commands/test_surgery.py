@@ -18,13 +18,13 @@ FOLDER = Destination("maildir", "user1@example.org", "inbox")
 
 
 class SurgeryTests(CommandTest, TestCase):
-    async def fill(self) -> None:
+    async def fill(self, hop: Destination = RELAY) -> None:
         """Two messages; the second goes to a next hop and to a folder."""
         (self.folder / "state").mkdir()
         store = SqliteStore(self.folder / "state" / "queue", reactor, inline_size=1000, minimum_free=0, clock=reactor)
         await store.open()
         await store.put(entry("01ABCDEFGH000001", due=LATER, expires=LATER, reverse_path=None))
-        await store.put(entry("01ABCDEFGH000002", (RELAY, FOLDER), due=LATER, expires=LATER))
+        await store.put(entry("01ABCDEFGH000002", (hop, FOLDER), due=LATER, expires=LATER))
         await store.close()
 
     def queue(self) -> dict[str, list[tuple[str, float]]]:
@@ -79,6 +79,22 @@ class SurgeryTests(CommandTest, TestCase):
         self.assertIn("2 messages are held", self.run_command("quarantine", "list").stdout)
         self.assertIn("2 deliveries", self.run_command("queue", "release", "--all").stdout)
         self.assertNotIn("quarantine", " ".join(self.destinations()))
+
+    async def test_reroute_leaves_forwarded_mail_its_return_path(self) -> None:
+        """It became mail of the sender's own, which SPF forbids us to send."""
+        await self.fill(Destination("forward", "mx:example.org"))
+        output = self.run_command("queue", "reroute", "--recipient", "*", "--to", "mx:other.example").stdout
+        self.assertIn("2 deliveries of 2 messages are sent to mx:other.example", output)
+        self.assertEqual(
+            sorted(self.destinations()),
+            ["forward:mx:other.example", "maildir:user1@example.org/inbox", "relay:mx:other.example"],
+        )
+
+    async def test_reroute_wants_to_be_told_which(self) -> None:
+        await self.fill()
+        before = self.queue()
+        self.assertIn("say which", self.run_command("queue", "reroute", "--to", "mx:other.example", code=2).stderr)
+        self.assertEqual(self.queue(), before)
 
     async def test_reroute_takes_next_hops_only(self) -> None:
         await self.fill()
