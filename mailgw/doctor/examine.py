@@ -46,7 +46,8 @@ async def examine(
     """
     found: list[Finding] = []
     try:
-        site = evolve(site, addresses=await public_addresses(resolver, site, addresses))
+        sources = () if addresses else site.sources
+        site = evolve(site, addresses=await public_addresses(resolver, site, addresses), sources=sources)
     except DnsFailure as failure:
         found.append(_unanswered("addresses", site.hostname, failure))
     steps = _steps(resolver, site, now, servers, untrusted, fetch)
@@ -72,7 +73,7 @@ def _steps(
 
     steps = [
         Step(dnssec.SUBJECT, servers, lambda: dnssec.check(resolver, site, servers, untrusted)),
-        Step(names.HOST, site.hostname, lambda: names.check_hostname(resolver, site)),
+        Step(names.HOST, site.ehlo, lambda: names.check_hostname(resolver, site)),
         *(_of_address(resolver, site, address) for address in site.addresses),
         Step(certificate.SUBJECT, site.hostname, certificates),
         Step(tlsa.SUBJECT, site.hostname, lambda: tlsa.check(resolver, site)),

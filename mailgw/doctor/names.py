@@ -18,46 +18,47 @@ HELO = "SPF of HELO"
 
 
 async def check_hostname(resolver: Resolver, site: Site) -> list[Finding]:
-    """Look at the name with which we greet. Raises DnsFailure."""
+    """Look at the name that we say in EHLO. Raises DnsFailure."""
     found = []
-    addresses = await addresses_of(resolver, site.hostname)
-    if (await resolver.lookup(site.hostname, "CNAME")).records:
+    addresses = await addresses_of(resolver, site.ehlo)
+    if (await resolver.lookup(site.ehlo, "CNAME")).records:
         advice = "Give it addresses of its own: an EHLO name is no alias (RFC 5321 2.3.5)."
-        found.append(Finding("warning", HOST, site.hostname, "our EHLO name is a CNAME", advice))
+        found.append(Finding("warning", HOST, site.ehlo, "our EHLO name is a CNAME", advice))
     if not addresses:
-        kinds = [f"{site.hostname}. IN {'AAAA' if ':' in a else 'A'} {a}" for a in site.addresses[:1]]
+        kinds = [f"{site.ehlo}. IN {'AAAA' if ':' in a else 'A'} {a}" for a in site.outgoing[:1]]
         advice = "Publish its address: many servers refuse a host whose name leads nowhere."
-        return [*found, Finding("error", HOST, site.hostname, "our EHLO name has no address", advice, "".join(kinds))]
-    strange = [address for address in site.addresses if address not in addresses]
+        return [*found, Finding("error", HOST, site.ehlo, "our EHLO name has no address", advice, "".join(kinds))]
+    strange = [address for address in site.outgoing if address not in addresses]
     if strange:
         address = strange[0]
         fact = f"our EHLO name leads to {', '.join(addresses)}, and not to our address {', '.join(strange)}"
-        record = f"{site.hostname}. IN {'AAAA' if ':' in address else 'A'} {address}"
-        found.append(Finding("warning", HOST, site.hostname, fact, "Publish that address as well.", record))
+        record = f"{site.ehlo}. IN {'AAAA' if ':' in address else 'A'} {address}"
+        found.append(Finding("warning", HOST, site.ehlo, fact, "Publish that address as well.", record))
     else:
-        found.append(Finding("ok", HOST, site.hostname, f"our EHLO name leads to {', '.join(addresses)}"))
+        found.append(Finding("ok", HOST, site.ehlo, f"our EHLO name leads to {', '.join(addresses)}"))
     return [*found, await _helo_spf(resolver, site)]
 
 
 async def _helo_spf(resolver: Resolver, site: Site) -> Finding:
     """RFC 7208 2.3: receivers check HELO too; and reports, which have no sender, have nothing else (2.4)."""
-    wanted = txt_record(site.hostname, "v=spf1 a -all")
-    if not spf_records(await texts_of(resolver, site.hostname)):
+    wanted = txt_record(site.ehlo, "v=spf1 a -all")
+    if not spf_records(await texts_of(resolver, site.ehlo)):
         advice = "Publish one: reports have only this name to be checked by."
-        return Finding("note", HELO, site.hostname, "our EHLO name has no SPF record", advice, wanted)
-    for address in site.addresses:
-        result = await Spf(resolver, site.hostname).check(address, "postmaster", site.hostname, site.hostname)
+        return Finding("note", HELO, site.ehlo, "our EHLO name has no SPF record", advice, wanted)
+    for address in site.outgoing:
+        result = await Spf(resolver, site.ehlo).check(address, "postmaster", site.ehlo, site.ehlo)
         if result.result != "pass":
             fact = f"our address {address} gets {result.result} for our EHLO name"
-            return Finding("error", HELO, site.hostname, fact, "Put our addresses into its record.", wanted)
-    return Finding("ok", HELO, site.hostname, "our addresses may use our EHLO name")
+            return Finding("error", HELO, site.ehlo, fact, "Put our addresses into its record.", wanted)
+    return Finding("ok", HELO, site.ehlo, "our addresses may use our EHLO name")
 
 
 async def check_address(resolver: Resolver, site: Site, address: str) -> list[Finding]:
     """Look at the name of one of our addresses. DNS that does not answer is a finding."""
     result = await iprev(resolver, address)
-    record = f"{ipaddress.ip_address(address).reverse_pointer}. IN PTR {site.hostname}."
-    ask = "Ask who gave you the address to set it to our hostname."
+    name = site.name_of(address)
+    record = f"{ipaddress.ip_address(address).reverse_pointer}. IN PTR {name}."
+    ask = f"Ask who gave you the address to set it to {name}."
     if result.result == "temperror":
         return [Finding("warning", PTR, address, "DNS does not tell the name of the address", "Look again later.")]
     if result.result == "permerror":
@@ -66,7 +67,7 @@ async def check_address(resolver: Resolver, site: Site, address: str) -> list[Fi
     if result.result == "fail":
         fact = f"its name {result.name} does not lead back to it: many servers refuse that"
         return [Finding("error", PTR, address, fact, ask, record)]
-    if result.name != site.hostname:
-        fact = f"its name {result.name} is not our EHLO name {site.hostname}"
+    if result.name != name:
+        fact = f"its name {result.name} is not our EHLO name {name}"
         return [Finding("warning", PTR, address, fact, "Make them the same: some servers compare them.", record)]
     return [Finding("ok", PTR, address, f"its name is {result.name}, and leads back")]

@@ -9,7 +9,7 @@ from attrs import frozen
 from cryptography import x509
 
 from mailgw.config.endpoints import parse_address
-from mailgw.config.schema import Settings
+from mailgw.config.schema import Relay, Settings
 from mailgw.delivery.signing_keys import StoredKey
 from mailgw.dns.interface import MxRecord, Resolver
 from mailgw.dns.questions import addresses_of
@@ -30,11 +30,28 @@ class Site:
     keys: tuple[StoredKey, ...] = ()
     signing: bool = True
     dane: bool = True
+    helo: str = ""
+    """What we say in EHLO, where it is not the hostname."""
+    sources: tuple[str, ...] = ()
+    """Those of `addresses` that our mail comes from, where the configuration names them."""
+
+    @property
+    def ehlo(self) -> str:
+        return self.helo or self.hostname
+
+    @property
+    def outgoing(self) -> tuple[str, ...]:
+        """The addresses that our mail comes from."""
+        return self.sources or self.addresses
+
+    def name_of(self, address: str) -> str:
+        """Give the name that others know an address of ours by: what it says in EHLO, or greets with."""
+        return self.ehlo if address in self.outgoing else self.hostname
 
 
 def make_site(settings: Settings, chain: Iterable[x509.Certificate], keys: Iterable[StoredKey] = ()) -> Site:
-    """Take it from the configuration. Its addresses are those of listeners, and those
-    that connections to MX hosts come from, as far as they are public."""
+    """Take it from the configuration. Its addresses are those of listeners, and those that connections to MX hosts come
+    from, as far as they are public."""
     listening = [
         parse_address(text)[0]
         for listener in settings.listeners.values()
@@ -42,7 +59,8 @@ def make_site(settings: Settings, chain: Iterable[x509.Certificate], keys: Itera
         for text in listener.addresses
     ]
     default = settings.relay.default
-    sources = settings.relay.source_addresses if default == "mx" else ()
+    relay = settings.relay if default == "mx" else Relay()
+    sources = tuple(address for address in relay.source_addresses if ipaddress.ip_address(address).is_global)
     return Site(
         hostname=ascii_domain(settings.hostname),
         domains=tuple(ascii_domain(domain) for domain in settings.domains),
@@ -52,6 +70,8 @@ def make_site(settings: Settings, chain: Iterable[x509.Certificate], keys: Itera
         keys=tuple(keys),
         signing=settings.signing.enabled,
         dane=settings.relay.dane,
+        helo=ascii_domain(relay.helo),
+        sources=sources,
     )
 
 

@@ -25,7 +25,7 @@ _RESULTS: dict[str, Level] = {"fail": "error", "permerror": "error"}
 async def check(resolver: Resolver, site: Site, domain: str) -> list[Finding]:
     """Look at the domain's record. Raises DnsFailure."""
     records = spf_records(await texts_of(resolver, domain))
-    terms = " ".join(f"ip{6 if ':' in address else 4}:{address}" for address in site.addresses)
+    terms = " ".join(f"ip{6 if ':' in address else 4}:{address}" for address in site.outgoing)
     wanted = txt_record(domain, f"v=spf1 {terms or 'mx'} -all")
     if not records:
         advice = "Publish one that names the hosts which send for the domain."
@@ -42,8 +42,8 @@ async def _coverage(resolver: Resolver, site: Site, domain: str) -> list[Finding
         fact = f"mail goes out by the smarthost {site.smarthost}, whose addresses only its operator knows"
         return [Finding("note", SUBJECT, domain, fact, "See that the record includes what the operator tells you.")]
     found = []
-    for address in site.addresses:
-        result = await Spf(resolver, site.hostname).check(address, "postmaster", domain, site.hostname)
+    for address in site.outgoing:
+        result = await Spf(resolver, site.hostname).check(address, "postmaster", domain, site.ehlo)
         if result.result == "pass":
             found.append(Finding("ok", SUBJECT, domain, f"{address} may send ({shown(result.mechanism)})"))
             continue

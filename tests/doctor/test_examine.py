@@ -78,7 +78,8 @@ class SiteTests(DoctorCase):
 
     def test_addresses_that_our_mail_comes_from(self) -> None:
         relay = Relay(source_addresses=("8.8.4.4", "10.0.0.1"))
-        self.assertEqual(make_site(Settings(hostname="a.example", relay=relay), ()).addresses, ("8.8.4.4",))
+        site = make_site(Settings(hostname="a.example", relay=relay), ())
+        self.assertEqual((site.addresses, site.outgoing), (("8.8.4.4",), ("8.8.4.4",)))
         relay = evolve(relay, default="route:smart")  # the smarthost sees them, the world does not
         self.assertEqual(make_site(Settings(hostname="a.example", relay=relay), ()).addresses, ())
 

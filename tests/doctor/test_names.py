@@ -36,6 +36,33 @@ class HostnameTests(DoctorCase):
         )
 
 
+class SourceTests(DoctorCase):
+    """Mail comes from an address, and under a name, of its own: [relay] source_addresses and helo."""
+
+    OUT, SOURCE = "out.example.org", "192.0.2.2"
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.change(helo=self.OUT, addresses=(ADDRESS, self.SOURCE), sources=(self.SOURCE,))
+
+    def test_the_ehlo_name_leads_to_where_mail_comes_from(self) -> None:
+        self.resolver.set(self.OUT, {"A": [self.SOURCE], "TXT": ["v=spf1 a -all"]})
+        self.assertAllGood(self.run_check(names.check_hostname(self.resolver, self.site)))
+        self.resolver.set(self.OUT, {"A": [ADDRESS], "TXT": ["v=spf1 a -all"]})
+        findings = self.run_check(names.check_hostname(self.resolver, self.site))
+        self.assertFinding(findings, "warning", f"and not to our address {self.SOURCE}")
+        self.assertFinding(findings, "error", f"our address {self.SOURCE} gets fail for our EHLO name")
+
+    def test_each_address_has_its_name(self) -> None:
+        for address, name in ((ADDRESS, HOST), (self.SOURCE, self.OUT)):
+            self.resolver.set(name, {"A": [address]})
+            self.resolver.set(reverse_name(address), {"PTR": [name]})
+            self.assertAllGood(self.run_check(names.check_address(self.resolver, self.site, address)))
+        self.resolver.set(reverse_name(self.SOURCE), {"PTR": []})
+        (finding,) = self.run_check(names.check_address(self.resolver, self.site, self.SOURCE))
+        self.assertEqual(finding.record, f"{reverse_name(self.SOURCE)}. IN PTR {self.OUT}.")
+
+
 class AddressTests(DoctorCase):
     def check(self, *pointers: str, fail: bool = False) -> list[Finding]:
         self.resolver.set(reverse_name(ADDRESS), FAIL if fail else {"PTR": pointers})
