@@ -41,9 +41,9 @@ class Identity:
 
     @property
     def pem(self) -> bytes:
-        """The chain and the key, as a server's file has them."""
+        """The key and the chain, as a server's file has them."""
         key = self.key.private_bytes(Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        return b"".join(one.public_bytes(Encoding.PEM) for one in self.chain) + key
+        return key + b"".join(one.public_bytes(Encoding.PEM) for one in self.chain)
 
 
 def issue(

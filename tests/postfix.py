@@ -21,7 +21,7 @@ _BASE = {
 }
 # service type private unprivileged chroot wakeup maxproc command
 _MASTER = """\
-127.0.0.1:{port} inet n - n - - smtpd
+{address}:{port} inet n - n - - smtpd
 postlog unix-dgram n - n - 1 postlogd
 pickup unix n - n 60 1 pickup
 cleanup unix n - n - 0 cleanup
@@ -54,7 +54,7 @@ def absent() -> str:
     return "" if os.geteuid() == 0 else "postfix has to be started by root"
 
 
-def write_configuration(directory: Path, port: int, settings: Mapping[str, str]) -> Path:
+def write_configuration(directory: Path, port: int, settings: Mapping[str, str], address: str = "127.0.0.1") -> Path:
     """Write main.cf and master.cf below `directory`, with a queue there; give the configuration's folder.
 
     `settings` go over a base that relays for loopback and knows no destination.
@@ -72,7 +72,7 @@ def write_configuration(directory: Path, port: int, settings: Mapping[str, str])
     }
     lines = [f"{name} = {value}" for name, value in {**_BASE, **places, **settings}.items()]
     (etc / "main.cf").write_text("\n".join(lines) + "\n")
-    (etc / "master.cf").write_text(_MASTER.format(port=port))
+    (etc / "master.cf").write_text(_MASTER.format(address=address, port=port))
     return etc
 
 

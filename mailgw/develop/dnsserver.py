@@ -43,6 +43,8 @@ class World:
     """Names that never get an answer, but for types that stand in the zone."""
     authenticated: bool = False
     """Whether answers carry the AD bit."""
+    insecure: Collection[str] = ()
+    """Names whose answers do not, even then."""
 
     def answer(self, query: dns.message.Message) -> dns.message.Message | None:
         """Answer a query with one question; None means silence."""
@@ -57,7 +59,7 @@ class World:
         if name in self.failing:
             response.set_rcode(dns.rcode.SERVFAIL)
             return response
-        if self.authenticated:
+        if self.authenticated and name not in self.insecure:
             response.flags |= dns.flags.AD
         response.answer.extend(self._records(question.name, question.rdtype))
         if not response.answer:

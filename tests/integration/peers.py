@@ -41,12 +41,13 @@ class PeerTestCase(GatewayTestCase):
 
 
 class PostfixTestCase(PeerTestCase):
-    async def start_postfix(self, port: int = 0, **settings: str) -> int:
+    async def start_postfix(self, port: int = 0, address: str = "127.0.0.1", **settings: str) -> int:
         """Start it on that port, or on one that is free; give the port."""
         self.port = port or free_port()
-        etc = postfix.write_configuration(self.make_folder(), self.port, settings)
+        etc = postfix.write_configuration(self.make_folder(), self.port, settings, address)
         await in_thread(postfix.run, etc, "start")
         self.addCleanup(postfix.run, etc, "stop")
+        self.configurations = [*getattr(self, "configurations", ()), etc]
         return self.port
 
     def log(self) -> str:
