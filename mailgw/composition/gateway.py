@@ -92,7 +92,7 @@ def _gateway(
         judge.become(judging.make_judge(new, resolver, reactor, cpu, senders))
         changed = with_ways(settings, new.settings)
         etc.ways.become(changed)
-        outbound.sessions.become(changed.relay, changed.routes)
+        outbound.sessions.become(changed.relay, changed.routes, changed.tls_policies)
         inbound.copies.trace = trace_settings(new.settings)
 
     reload = Reload(whole, take, observer.reopen, reactor, cpu)

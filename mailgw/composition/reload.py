@@ -22,6 +22,7 @@ from mailgw.operation.threads import Pool
 WAYS_OUT = ("default", "rules", "source_addresses", "helo", "family")
 TAKEN = (
     *("filters_file", "rules_file", "tests_directory", "trace.", "timeouts.check", "relay.rules.", "routes."),
+    "tls_policies.",
     *(f"relay.{key}" for key in WAYS_OUT),
 )
 
@@ -34,7 +35,7 @@ def with_ways(old: Settings, new: Settings) -> Settings:
     relay = attrs.evolve(old.relay, **{key: getattr(new.relay, key) for key in WAYS_OUT})
     names = {domain.deliver.removeprefix("route:") for domain in old.domains.values()}
     kept = {name: route for name, route in old.routes.items() if name in names}
-    return attrs.evolve(old, relay=relay, routes={**kept, **new.routes})
+    return attrs.evolve(old, relay=relay, routes={**kept, **new.routes}, tls_policies=new.tls_policies)
 
 
 class Reload:

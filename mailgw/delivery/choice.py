@@ -59,6 +59,10 @@ class AccessChooser:
         self._finder = finder
         self._observer = observer
 
+    def become(self, policies: Mapping[str, schema.TlsPolicy]) -> None:
+        """Go on by another [tls_policies]."""
+        self._policies = DomainPolicies(policies)
+
     async def choose(self, domain: str, hosts: Sequence[str], *, wait: bool = True) -> Choice:
         """Choose for a recipient domain and its MX hosts. Raises Unreachable where none of them may be tried.
 

@@ -86,9 +86,9 @@ class MailExchangers:
             return (host,)
         if host == "localhost" or host.endswith(".localhost"):  # RFC 6761 6.3
             return tuple(_LOCALHOST[type] for type in _RECORDS[family])
-        found: list[Sequence[str] | DnsFailure] = await gatherResults(
-            [Deferred.fromCoroutine(self._lookup(host, type)) for type in _RECORDS[family]]
-        )
+        asking = [Deferred.fromCoroutine(self._lookup(host, type)) for type in _RECORDS[family]]
+        # To cancel it cancels all: nobody else hears of that.
+        found: list[Sequence[str] | DnsFailure] = await gatherResults(asking, consumeErrors=True)
         families = [addresses for addresses in found if not isinstance(addresses, DnsFailure)]
         in_turn = [address for address in chain(*zip_longest(*families)) if address]
         if in_turn:

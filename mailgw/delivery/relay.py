@@ -12,6 +12,7 @@ from mailgw.delivery import tlspolicy
 from mailgw.delivery.attempt import Attempt, Signer
 from mailgw.delivery.classify import Peer, Unreachable, is_too_many_recipients, outcome_of
 from mailgw.delivery.connection import SmtpConnection
+from mailgw.delivery.lookuptime import LookupTime
 from mailgw.delivery.sessions import NextHops, Sessions
 from mailgw.operation.threads import Threads
 from mailgw.queue.item import Delayed, Delivered, Delivery, Destination, Outcome, QueuedMessage
@@ -44,19 +45,21 @@ class RelayAgent:
     async def deliver(self, message: QueuedMessage, deliveries: Sequence[Delivery]) -> Sequence[Outcome]:
         """Attempt it: over a connection that is open, else over new ones to one host after the other."""
         attempt = Attempt(message, deliveries)
+        dns = self.sessions.lookup_time()
         try:
-            hops = tlspolicy.hops_for(message, await self.sessions.next_hops(deliveries[0].destination.target))
+            found = await dns.count(self.sessions.next_hops(deliveries[0].destination.target))
+            hops = tlspolicy.hops_for(message, found)
         except Unreachable as error:
             attempt.note_all(error.outcome)
             return attempt.outcomes
         while attempt.pending and (connection := self.sessions.pool.take(hops.key)):
             if await self._use(connection, hops, attempt):
-                await self._try_hosts(hops, attempt, MAX_SESSIONS - 1, but=connection.peer.address)
+                await self._try_hosts(hops, attempt, dns, MAX_SESSIONS - 1, but=connection.peer.address)
                 return attempt.outcomes
-        await self._try_hosts(hops, attempt, MAX_SESSIONS)
+        await self._try_hosts(hops, attempt, dns, MAX_SESSIONS)
         return attempt.outcomes
 
-    async def _try_hosts(self, hops: NextHops, attempt: Attempt, sessions: int, but: str = "") -> None:
+    async def _try_hosts(self, hops: NextHops, attempt: Attempt, dns: LookupTime, sessions: int, but: str = "") -> None:
         """Go from address to address until nobody is pending, or enough was tried; not to the address `but`."""
         tries = self.sessions.settings.max_addresses
         # Such a message is held to no policy. Ours are reports on TLS, whose own sessions are in none (RFC 8460 3).
@@ -65,7 +68,8 @@ class RelayAgent:
             if not attempt.pending:
                 return
             try:
-                addresses = await self.sessions.exchangers.addresses(host, hops.local.family)
+                asking = self.sessions.exchangers.addresses(host, hops.local.family)
+                addresses = await dns.spend(asking, f"the address of {host}")
             except Unreachable as error:
                 attempt.note_all(error.outcome)
                 continue
@@ -75,7 +79,8 @@ class RelayAgent:
                 if address == but:
                     continue
                 try:
-                    connection = await self.sessions.connect(Peer(host, address), port, hops, observed=observed)
+                    peer = Peer(host, address)
+                    connection = await self.sessions.connect(peer, port, hops, observed=observed, dns=dns)
                 except Unreachable as error:
                     tries -= not error.no_way
                     attempt.note_all(tlspolicy.unreachable(attempt.message, error), weak=error.no_way)

@@ -20,6 +20,7 @@ from mailgw.delivery.classify import Peer, Unreachable
 from mailgw.delivery.clienttls import ClientTls
 from mailgw.delivery.connection import SmtpConnection
 from mailgw.delivery.localend import LocalEnd, has_no_way
+from mailgw.delivery.lookuptime import LookupTime
 from mailgw.delivery.mx import MailExchangers
 from mailgw.delivery.opening import Access, open_session
 from mailgw.delivery.pool import ConnectionPool
@@ -105,14 +106,24 @@ class Sessions:
         self._clear_text: dict[tuple[str, int], float] = {}
         self._observer = observer
 
-    def become(self, settings: schema.Relay, routes: Mapping[str, schema.Route]) -> None:
+    def become(
+        self,
+        settings: schema.Relay,
+        routes: Mapping[str, schema.Route],
+        policies: Mapping[str, schema.TlsPolicy],
+    ) -> None:
         """Go on by another configuration. What is under way ends as it began; its sessions serve no other message."""
+        self._chooser.become(policies)
         if (settings, routes) == (self.settings, self._routes):
             return
         self.settings, self._routes = settings, routes
         self._local = LocalEnd.of(self._hostname, settings)
         self._by_route.clear()
         self.pool.renew(settings)
+
+    def lookup_time(self) -> LookupTime:
+        """What a new attempt may wait for DNS."""
+        return LookupTime(self._reactor)
 
     async def next_hops(self, target: str) -> NextHops:
         """Find out where `mx:DOMAIN` or `route:NAME` leads. Raises Unreachable."""
@@ -166,13 +177,16 @@ class Sessions:
             reason = f"the password file of the route cannot be read: {error}"
             raise Unreachable(Delayed("4.3.5", reason, site_wide=True)) from error
 
-    async def connect(self, peer: Peer, port: int, hops: NextHops, *, observed: bool = True) -> SmtpConnection:
+    async def connect(
+        self, peer: Peer, port: int, hops: NextHops, *, observed: bool = True, dns: LookupTime | None = None
+    ) -> SmtpConnection:
         """Open a session with a host of `hops`; in clear text when TLS was optional and is broken there.
-        Raises Unreachable. When it is not `observed`, what comes of TLS is told nobody.
+        Raises Unreachable. When it is not `observed`, what comes of TLS is told nobody. `dns` is what is left of the
+        time that may be waited for it.
         """
         observed = observed and bool(hops.domain)
         try:
-            access = await self._access(peer.name, port, hops)
+            access = await self._access(peer.name, port, hops, dns or LookupTime(self._reactor))
         except Unreachable as error:
             if observed and self._observer is not None:
                 self._observer(tlsa_unknown(hops.domain, peer, error))
@@ -195,12 +209,12 @@ class Sessions:
         self._clear_text[server] = self._reactor.seconds() + CLEAR_TEXT_TIME
         return await self._open(peer, port, evolve(access, tls="none"), hops)
 
-    async def _access(self, host: str, port: int, hops: NextHops) -> Access:
+    async def _access(self, host: str, port: int, hops: NextHops, dns: LookupTime) -> Access:
         """Give how to speak with a host once its TLSA records are known. Raises Unreachable."""
         access = hops.access
         if not self.settings.dane or not access.dane or access.tls in ("none", "implicit"):
             return access
-        tlsa = await self._tlsa.find(host, port)
+        tlsa = await dns.spend(self._tlsa.find(host, port), f"whether {host} has TLSA records")
         return access if tlsa is None else access.by_dane(tlsa, hops.proven)
 
     async def _open(

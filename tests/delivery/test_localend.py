@@ -159,7 +159,7 @@ class ChangeTests(EndsTestCase):
     """Another configuration while connections are open."""
 
     def change(self, **settings: Any) -> None:
-        self.agent.sessions.become(schema.Relay(**settings), dict(self.routes))
+        self.agent.sessions.become(schema.Relay(**settings), dict(self.routes), {})
         self.network.run()
 
     def test_an_open_session_serves_no_message_of_the_new_one(self) -> None:

@@ -6,11 +6,13 @@ import random
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import deferLater
 from twisted.trial.unittest import SynchronousTestCase
 
 from mailgw.config import schema
 from mailgw.delivery.relay import RelayAgent
 from mailgw.delivery.sessions import Sessions
+from mailgw.dns.interface import Answer, DnsFailure, RecordType
 from mailgw.operation.threads import ThreadsInline
 from mailgw.queue.item import Delayed, Delivered, Failed
 from tests.delivery.peers import HANG_UP, PLAIN_EHLO, SILENT, MemoryNetwork, ScriptedPeer, deliveries, queued
@@ -398,3 +400,45 @@ class PoolTests(RelayTestCase):
         self.assertIsInstance(self.successResultOf(attempt)[0], Delayed)
         self.assertEqual(peer.open, 0)
         self.assertEqual(self.network.getDelayedCalls(), [])
+
+
+class SlowResolver(FakeResolver):
+    """For addresses it gives up after ten seconds, as a resolver whose servers are silent does."""
+
+    clock: MemoryNetwork
+
+    async def lookup(self, name: str, type: RecordType) -> Answer:
+        if type in ("A", "AAAA", "TLSA"):
+            await deferLater(self.clock, 10.0)  # type: ignore[arg-type]
+            raise DnsFailure(f"{type} {name}: no answer")
+        return await super().lookup(name, type)
+
+
+class SilentDnsTests(RelayTestCase):
+    """features 4.4: an attempt waits for DNS for 30 s, however many hosts there are to ask for."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.resolver = SlowResolver({"dest.example": {"MX": [(10, f"mx{n}.dest.example") for n in range(20)]}})
+        self.resolver.clock = self.network
+        self.agent = self.make_agent()
+
+    def test_many_hosts(self) -> None:
+        attempt = self.start(to=deliveries("mx:dest.example"))
+        for _ in range(30):
+            self.assertNoResult(attempt)
+            self.network.pass_time(1.0)
+        (outcome,) = self.successResultOf(attempt)
+        self.assertIsInstance(outcome, Delayed)
+        self.assertEqual((outcome.status, outcome.site_wide), ("4.4.3", True))
+        self.assertLess(len(self.resolver.asked), 20)
+
+    def test_no_answer_at_all(self) -> None:
+        self.resolver.clock = MemoryNetwork()  # its time does not pass
+        attempt = self.start(to=deliveries("mx:dest.example"))
+        self.network.pass_time(29.0)
+        self.assertNoResult(attempt)
+        self.network.pass_time(1.0)
+        (outcome,) = self.successResultOf(attempt)
+        self.assertEqual(outcome.status, "4.4.3")
+        self.assertIn("DNS takes too long: the address of mx", outcome.reason)

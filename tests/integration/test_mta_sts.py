@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 from collections.abc import Mapping
 from typing import Any
@@ -103,6 +105,13 @@ class MtaStsTests(PostfixTestCase):
         self.assertIn('[tls_policies."moved.test"] ignore = ["mta-sts"]', delayed["reason"])
         # Others on the same host are not held up by that.
         await self.outcome(gateway, "plain.test", "delivered")
+        # What the reason says helps, without a restart.
+        configuration = gateway.etc / "mailgw.toml"
+        ignoring = '[tls_policies."moved.test"]\ntls = "opportunistic"\nignore = ["mta-sts"]\n'
+        configuration.write_text(configuration.read_text() + ignoring)
+        os.kill(gateway.pid, signal.SIGHUP)
+        self.assertEqual((await gateway.wait_for(event="reloaded"))["waiting"], [])
+        await self.outcome(gateway, "moved.test", "delivered")
 
     async def test_a_certificate_for_another_name(self) -> None:
         domains = {"enforce.test": GOOD, "testing.test": GOOD, "ignored.test": GOOD}
