@@ -12,7 +12,7 @@ from mailgw.delivery.connection import SessionLost, SmtpConnection
 from mailgw.delivery.tlsa import HostTlsa
 from mailgw.mail.reply import Reply
 from mailgw.queue.item import Delayed
-from mailgw.smtp.client import Capabilities, auth_plain, command
+from mailgw.smtp.client import Capabilities, auth_login, auth_plain, command
 
 TlsPolicy = Literal["none", "opportunistic", "required", "verified", "implicit"]
 Basis = Literal["", "dane", "mta-sts", "policy", "route", "requiretls"]
@@ -150,9 +150,18 @@ def _securing(name: str, access: Access, tls: ClientTls) -> UnverifiedTls:
 async def _authenticate(connection: SmtpConnection, access: Access) -> None:
     if not connection.tls:
         raise Unreachable(_lacks(connection, "it offers no TLS, and a password goes nowhere in clear text"))
-    if "PLAIN" not in connection.capabilities.auth:
-        raise Unreachable(_lacks(connection, "it offers no AUTH PLAIN"))
-    reply = await connection.command(auth_plain(access.username, access.password), "AUTH")
+    offered = connection.capabilities.auth
+    if "PLAIN" in offered:
+        lines: tuple[bytes, ...] = (auth_plain(access.username, access.password),)
+    elif "LOGIN" in offered:
+        lines = auth_login(access.username, access.password)
+    else:
+        others = f", but {', '.join(sorted(offered))}" if offered else ""
+        raise Unreachable(_lacks(connection, f"it offers neither AUTH PLAIN nor LOGIN{others}"))
+    for line in lines:
+        reply = await connection.command(line, "AUTH")
+        if reply.code != 334:
+            break
     if reply.code != 235:
         raise Unreachable(_lacks(connection, "it did not take our user name and password", reply))
 

@@ -145,6 +145,12 @@ def auth_plain(username: str, password: str) -> bytes:
     return b"AUTH PLAIN " + base64.b64encode(f"\0{username}\0{password}".encode()) + b"\r\n"
 
 
+def auth_login(username: str, password: str) -> tuple[bytes, ...]:
+    """AUTH LOGIN (draft-murchison-sasl-login): the command, and what follows each 334. Exchange offers nothing else."""
+    lines = (base64.b64encode(text.encode()) + b"\r\n" for text in (username, password))
+    return (b"AUTH LOGIN\r\n", *lines)
+
+
 class DotStuffer:
     """Makes content ready for DATA (RFC 5321 4.5.2), the same at any chunking.
 

@@ -198,6 +198,24 @@ class AuthTests(LoopbackTestCase):
         self.assertIsInstance(outcome, Delivered)
         self.assertEqual(peer.sessions[0][3], "AUTH PLAIN AHVzZXIAcGFzcw==")
 
+    async def test_login_where_plain_is_not_offered(self) -> None:
+        """Exchange and Office 365 offer LOGIN, and no PLAIN."""
+        ehlo = b"250-mx.example\r\n250-STARTTLS\r\n250-AUTH LOGIN XOAUTH2\r\n250 PIPELINING\r\n"
+        steps = {"AUTH": b"334 VXNlcm5hbWU6\r\n", "DXNLCG==": b"334 UGFzc3dvcmQ6\r\n", "CGFZCW==": b"235 2.7.0 yes\r\n"}
+        peer = self.serve(EHLO=ehlo, **steps)
+        self.assertIsInstance(await self.deliver(self.agent("required", **self.password())), Delivered)
+        self.assertEqual(peer.sessions[0][3:6], ["AUTH LOGIN", "dXNlcg==", "cGFzcw=="])
+        for step in steps:
+            peer = self.serve(EHLO=ehlo, **{**steps, step: b"535 5.7.8 no\r\n"})
+            outcome = await self.deliver(self.agent("required", **self.password()))
+            self.assertEqual((outcome.status, outcome.reply.code), ("4.7.4", 535), step)
+            self.assertEqual(peer.contents, [])
+
+    async def test_mechanisms_that_are_none_of_ours_are_named(self) -> None:
+        self.serve(EHLO=b"250-mx.example\r\n250-STARTTLS\r\n250 AUTH XOAUTH2 GSSAPI\r\n")
+        outcome = await self.deliver(self.agent("required", **self.password()))
+        self.assertIn("it offers neither AUTH PLAIN nor LOGIN, but GSSAPI, XOAUTH2", outcome.reason)
+
     async def test_never_in_clear_text(self) -> None:
         peer = self.serve(EHLO=b"250-mx.example\r\n250 AUTH PLAIN\r\n")
         for policy in ("none", "opportunistic"):

@@ -27,7 +27,7 @@ class Route:
         "certificate for the host name, `implicit` is verified TLS from the first byte.",
         "opportunistic",
     )
-    username: str = setting("User for AUTH. Empty: no AUTH.", "")
+    username: str = setting("User for AUTH (PLAIN, or LOGIN where that is not offered). Empty: no AUTH.", "")
     password_file: str = setting("File that holds its password. AUTH is used under TLS only.", "", path=True)
     source_addresses: tuple[str, ...] = setting(
         "Addresses of ours that connections come from: one of IPv4, one of IPv6, or both. Empty: as in [relay].", ()
