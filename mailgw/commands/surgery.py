@@ -102,7 +102,7 @@ def _operate(
     selection = make_selection(held=held, **chosen)
     if selection.is_all and not everything:
         raise click.UsageError(
-            "say which: IDs, --sender, --recipient, --destination, --reason, --since, --until or --all"
+            "say which: IDs, --sender, --recipient, --destination, --site, --reason, --since, --until or --all"
         )
     with open_queues(Surgery) as queues:
         sizes = [queue.select(selection) for queue in queues]

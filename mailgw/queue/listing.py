@@ -14,7 +14,7 @@ from attrs import evolve
 from mailgw.queue import reading
 from mailgw.queue.content import ContentFiles
 from mailgw.queue.schema import DATABASE, open_reader
-from mailgw.queue.selection import Selection, condition, count, numbers_of, select_messages
+from mailgw.queue.selection import Selection, condition, count, destinations, numbers_of, select_messages
 from mailgw.queue.store import Entry, QueueSize, QueueUnusable
 from mailgw.queue.summary import DestinationSummary, summarise
 
@@ -72,6 +72,10 @@ class Listing:
         if selection == _ALL:
             return self._read(reading.read_size)
         return self._read(count, self._read(condition, selection))
+
+    def destinations(self) -> list[str]:
+        """Give all that deliveries wait for."""
+        return self._read(destinations)
 
     def summary(self, selection: Selection, now: float) -> list[DestinationSummary]:
         """Give what is selected by destination."""

@@ -26,9 +26,14 @@ def is_held(delivery: Delivery) -> bool:
     return delivery.destination.agent == AGENT
 
 
+def destination_behind(destination: Destination) -> Destination:
+    """Give where held mail would go; another destination is itself."""
+    return Destination.parse(str(destination).removeprefix(f"{AGENT}:"))
+
+
 def release(delivery: Delivery, now: float, lifetime: float) -> Delivery:
     """Give a held delivery as it goes on: to where it was going when it was held, for `lifetime` seconds."""
-    destination = Destination.parse(str(delivery.destination).removeprefix(f"{AGENT}:"))
+    destination = destination_behind(delivery.destination)
     return evolve(delivery, destination=destination, due=now, expires=now + lifetime, attempts=0, last="")
 
 

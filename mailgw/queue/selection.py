@@ -40,6 +40,8 @@ class Selection:
     destination: str = ""
     """As in the log: `relay:mx:example.org`, `relay:route:smart`, `maildir:alice@example.org/inbox`. What is held has
     the one where it would go, too."""
+    destinations: frozenset[str] | None = None
+    """Only these, not patterns."""
     reason: str = ""
     """For what the last attempt said."""
     since: float | None = None
@@ -91,7 +93,9 @@ def condition(connection: sqlite3.Connection, selection: Selection) -> Condition
         terms.append(term)
         values.extend(its_values)
 
-    by_destination = bool(selection.destination or selection.held or selection.agents)
+    by_destination = bool(
+        selection.destination or selection.held or selection.agents or selection.destinations is not None
+    )
     if selection.ids:
         add("message_id IN (SELECT value FROM json_each(?))", json.dumps(sorted(selection.ids)))
     if by_destination:
@@ -162,6 +166,8 @@ def _goes_to(selection: Selection, name: str) -> bool:
     if selection.held is not None and selection.held != is_held:
         return False
     if selection.agents and name.partition(":")[0] not in selection.agents:
+        return False
+    if selection.destinations is not None and name not in selection.destinations:
         return False
     pattern = selection.destination
     return not pattern or fits(pattern, name) or (is_held and fits(pattern, name.removeprefix(_HELD)))

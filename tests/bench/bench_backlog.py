@@ -155,6 +155,7 @@ def _time_commands(peer: GatewayWithQueue) -> None:
         ("list",),
         ("list", "--destination", str(LARGE)),
         ("list", "--destination", str(DEAD)),
+        ("list", "--site", LARGE.target.removeprefix("mx:")),
         ("list", "--sender", RARE_SENDER),
         ("list", "--recipient", user),
         ("list", "--reason", "421 4.7.0"),
