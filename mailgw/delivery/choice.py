@@ -15,7 +15,7 @@ from mailgw.config import schema
 from mailgw.delivery.classify import Unreachable
 from mailgw.delivery.domainpolicies import DomainPolicies
 from mailgw.delivery.opening import Access
-from mailgw.delivery.tlsresults import TlsObserver
+from mailgw.delivery.tlsresults import TlsObserver, not_named
 from mailgw.mail.address import AddressError, ascii_domain
 from mailgw.mail.tlsresult import NO_POLICY, AppliedPolicy, FailureType, TlsResult
 from mailgw.mta_sts.finder import NONE, PolicyFinder, Problem, Standing, Trouble
@@ -34,20 +34,31 @@ _SHOWN = 5
 
 @frozen
 class Choice:
-    """What was chosen: `hosts` may be tried, in this order. `standing` is what MTA-STS says of the domain."""
+    """What was chosen: `hosts` may be tried, in this order. `standing` is what MTA-STS says of the domain, and
+    `unnamed` are those of `all_hosts` that its policy does not name."""
 
     access: Access
     hosts: tuple[str, ...]
     standing: Standing = NONE
+    all_hosts: tuple[str, ...] = ()
+    unnamed: frozenset[str] = frozenset()
 
     @property
     def policy(self) -> AppliedPolicy:
         """What sessions are reported to be held to."""
         return applied(self.standing.policy)
 
+    def passed_over(self, host: str) -> Sequence[str]:
+        """Give the hosts that would have been tried just before this one, were they named."""
+        passed: list[str] = []
+        if self.unnamed and host not in self.unnamed:
+            for other in self.all_hosts[: self.all_hosts.index(host)]:
+                passed = [*passed, other] if other in self.unnamed else []
+        return passed
+
 
 class AccessChooser:
-    """Chooses. Without a `finder` MTA-STS is left aside; `observer` is told of hosts that a policy does not name."""
+    """Chooses. Without a `finder` MTA-STS is left aside; `observer` is told when a policy names none of the hosts."""
 
     def __init__(
         self,
@@ -63,16 +74,16 @@ class AccessChooser:
         """Go on by another [tls_policies]."""
         self._policies = DomainPolicies(policies)
 
-    async def choose(self, domain: str, hosts: Sequence[str], *, wait: bool = True) -> Choice:
+    async def choose(self, domain: str, hosts: Sequence[str], *, held: bool = True, wait: bool = True) -> Choice:
         """Choose for a recipient domain and its MX hosts. Raises Unreachable where none of them may be tried.
 
-        Without `wait` it takes no longer than a question to DNS: a policy that is not known yet is left out, and
-        nobody is told anything.
+        What is not `held` to the domain's policy may go to all of them. Without `wait` it takes no longer than a
+        question to DNS: a policy that is not known yet is left out, and nobody is told anything.
         """
         own = self._policies.find(domain)
         everybody = Choice(own.access, tuple(hosts))
         name = _policy_domain(domain)
-        if self._finder is None or not own.mta_sts or not name:
+        if self._finder is None or not held or not own.mta_sts or not name:
             return everybody
         standing = await self._finder.find(name, wait=wait)
         if wait and _leaves_nobody(standing.policy, hosts):
@@ -81,22 +92,16 @@ class AccessChooser:
         if policy is None:
             return evolve(everybody, standing=standing)
         named = tuple(host for host in hosts if policy.names(host))
-        if wait:
-            self._tell(name, policy, [host for host in hosts if host not in named])
+        choice = evolve(everybody, standing=standing, all_hosts=tuple(hosts), unnamed=frozenset(hosts) - set(named))
         if policy.mode != "enforce":
-            return evolve(everybody, standing=standing)
+            return choice
         if not named:
+            if wait and self._observer is not None:
+                for host in hosts:
+                    self._observer(not_named(name, applied(policy), host))
             raise Unreachable(_nobody(domain, hosts, standing))
         # RFC 8461 4.2, 5: TLS with a certificate that names the host. What [tls_policies] wants beyond stays.
-        return Choice(evolve(own.access, tls="verified", basis="mta-sts"), named, standing)
-
-    def _tell(self, domain: str, policy: Policy, hosts: Sequence[str]) -> None:
-        if self._observer is not None:
-            for host in hosts:
-                reason = "the MTA-STS policy does not name the host"
-                self._observer(
-                    TlsResult(domain, applied(policy), failure="validation-failure", mx_host=host, reason=reason)
-                )
+        return evolve(choice, access=evolve(own.access, tls="verified", basis="mta-sts"), hosts=named)
 
 
 def applied(policy: Policy | None) -> AppliedPolicy:

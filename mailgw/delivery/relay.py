@@ -47,7 +47,8 @@ class RelayAgent:
         attempt = Attempt(message, deliveries)
         dns = self.sessions.lookup_time()
         try:
-            found = await dns.count(self.sessions.next_hops(deliveries[0].destination.target))
+            target = deliveries[0].destination.target
+            found = await dns.count(self.sessions.next_hops(target, held=tlspolicy.is_held(message)))
             hops = tlspolicy.hops_for(message, found)
         except Unreachable as error:
             attempt.note_all(error.outcome)
@@ -62,8 +63,6 @@ class RelayAgent:
     async def _try_hosts(self, hops: NextHops, attempt: Attempt, dns: LookupTime, sessions: int, but: str = "") -> None:
         """Go from address to address until nobody is pending, or enough was tried; not to the address `but`."""
         tries = self.sessions.settings.max_addresses
-        # Such a message is held to no policy. Ours are reports on TLS, whose own sessions are in none (RFC 8460 3).
-        observed = not tlspolicy.is_tls_optional(attempt.message.message)
         for host, port in hops.hosts:
             if not attempt.pending:
                 return
@@ -79,8 +78,7 @@ class RelayAgent:
                 if address == but:
                     continue
                 try:
-                    peer = Peer(host, address)
-                    connection = await self.sessions.connect(peer, port, hops, observed=observed, dns=dns)
+                    connection = await self.sessions.connect(Peer(host, address), port, hops, dns=dns)
                 except Unreachable as error:
                     tries -= not error.no_way
                     attempt.note_all(tlspolicy.unreachable(attempt.message, error), weak=error.no_way)

@@ -15,7 +15,7 @@ from twisted.logger import Logger
 from mailgw.config import schema
 from mailgw.config.endpoints import parse_host
 from mailgw.delivery.attempt import NO_CONNECTION
-from mailgw.delivery.choice import AccessChooser
+from mailgw.delivery.choice import AccessChooser, Choice
 from mailgw.delivery.classify import Peer, Unreachable
 from mailgw.delivery.clienttls import ClientTls
 from mailgw.delivery.connection import SmtpConnection
@@ -25,12 +25,12 @@ from mailgw.delivery.mx import MailExchangers
 from mailgw.delivery.opening import Access, open_session
 from mailgw.delivery.pool import ConnectionPool
 from mailgw.delivery.tlsalookup import TlsaLookup
-from mailgw.delivery.tlsresults import TlsObserver, tls_result, tlsa_unknown
+from mailgw.delivery.tlsresults import TlsObserver, not_named, tls_result, tlsa_unknown
 from mailgw.dns.interface import Resolver
 from mailgw.mail.tlsresult import NO_POLICY, AppliedPolicy
 from mailgw.operation.outbox import Outbox
 from mailgw.operation.threads import Threads
-from mailgw.queue.item import Delayed
+from mailgw.queue.item import ANY_TLS, Delayed
 
 # Hosts whose TLS is broken are spoken to in clear text for that long before TLS is tried again.
 CLEAR_TEXT_TIME = 3600.0
@@ -54,13 +54,23 @@ class NextHops:
     hosts: tuple[tuple[str, int], ...]
     local: LocalEnd
     domain: str = ""
-    """The recipient domain whose MX hosts they are (what TLS policies and reports are about); empty for a route."""
-    policy: AppliedPolicy = NO_POLICY
-    """The MTA-STS policy of that domain, also one that is only tested."""
+    """The recipient domain whose MX hosts they are, which is told what comes of TLS; empty for a route, and where it is
+    held to no policy."""
+    choice: Choice | None = None
+    """What was chosen by the policies of that domain."""
     proven: tuple[str, ...] = ()
     """Names of that domain, if DNSSEC vouches that these are its MX hosts; else empty."""
-    problem: str = ""
-    """Why its present MTA-STS policy is not known, if it may have one."""
+
+    @property
+    def policy(self) -> AppliedPolicy:
+        """The MTA-STS policy of that domain, also one that is only tested."""
+        return self.choice.policy if self.choice is not None else NO_POLICY
+
+    @property
+    def problem(self) -> str:
+        """Why its present MTA-STS policy is not known, if it may have one."""
+        problem = self.choice.standing.problem if self.choice is not None else None
+        return problem.reason if problem is not None else ""
 
     @property
     def access(self) -> Access:
@@ -125,17 +135,20 @@ class Sessions:
         """What a new attempt may wait for DNS."""
         return LookupTime(self._reactor)
 
-    async def next_hops(self, target: str) -> NextHops:
-        """Find out where `mx:DOMAIN` or `route:NAME` leads. Raises Unreachable."""
+    async def next_hops(self, target: str, *, held: bool = True) -> NextHops:
+        """Find out where `mx:DOMAIN` or `route:NAME` leads. Raises Unreachable.
+
+        What is not `held` to the domain's policies (`TLS-Required: No`) may go to any of its hosts.
+        """
         kind, _, name = target.partition(":")
-        if kind == "mx":
+        if kind in ("mx", ANY_TLS):
             found = await self.exchangers.hosts(name)
-            choice = await self._chooser.choose(name, found.names)
+            held = held and kind == "mx"
+            choice = await self._chooser.choose(name, found.names, held=held)
             # Of those that may be tried: a connection to another may not be taken.
             key = (site_of(choice.hosts), choice.access.towards_mx(found.proven))
             hosts = tuple((host, self.settings.port) for host in choice.hosts)
-            problem = choice.standing.problem.reason if choice.standing.problem else ""
-            return NextHops(key, hosts, self._local, name, choice.policy, found.proven, problem)
+            return NextHops(key, hosts, self._local, name if held else "", choice, found.proven)
         route = self._routes.get(name)
         if kind != "route" or route is None:
             reason = f"there is no [routes.{name}] in the configuration, which mail in the queue wants"
@@ -160,10 +173,13 @@ class Sessions:
         the domain has them spoken to in another way. The target itself when that cannot be found out now.
         """
         kind, _, domain = target.partition(":")
-        if kind != "mx":
+        if kind not in ("mx", ANY_TLS):
             return target
         try:
-            choice = await self._chooser.choose(domain, (await self.exchangers.hosts(domain)).names, wait=False)
+            hosts = (await self.exchangers.hosts(domain)).names
+            if kind == ANY_TLS:
+                return f"{site_of(hosts)};any tls"
+            choice = await self._chooser.choose(domain, hosts, wait=False)
         except Unreachable:
             return target  # `next_hops` will say why
         tls, dane = choice.access.tls, choice.access.dane
@@ -177,14 +193,11 @@ class Sessions:
             reason = f"the password file of the route cannot be read: {error}"
             raise Unreachable(Delayed("4.3.5", reason, site_wide=True)) from error
 
-    async def connect(
-        self, peer: Peer, port: int, hops: NextHops, *, observed: bool = True, dns: LookupTime | None = None
-    ) -> SmtpConnection:
+    async def connect(self, peer: Peer, port: int, hops: NextHops, *, dns: LookupTime | None = None) -> SmtpConnection:
         """Open a session with a host of `hops`; in clear text when TLS was optional and is broken there.
-        Raises Unreachable. When it is not `observed`, what comes of TLS is told nobody. `dns` is what is left of the
-        time that may be waited for it.
+        Raises Unreachable. `dns` is what is left of the time that may be waited for it.
         """
-        observed = observed and bool(hops.domain)
+        observed = bool(hops.domain)
         try:
             access = await self._access(peer.name, port, hops, dns or LookupTime(self._reactor))
         except Unreachable as error:
@@ -254,10 +267,15 @@ class Sessions:
     def _observe(
         self, hops: NextHops, connection: SmtpConnection, access: Access, error: Unreachable | None = None
     ) -> None:
-        if self._observer is not None:
-            result = tls_result(hops.domain, connection, access, error, hops.policy)
-            if result is not None:
-                self._observer(result)
+        if self._observer is None or hops.choice is None:
+            return
+        host, policy = connection.peer.name, hops.policy
+        named = host not in hops.choice.unnamed
+        result = tls_result(hops.domain, connection, access, error, policy, named=named)
+        if result is not None:
+            self._observer(result)
+            for passed in hops.choice.passed_over(host):
+                self._observer(not_named(result.domain, policy, passed))
 
 
 def site_of(hosts: Sequence[str]) -> str:

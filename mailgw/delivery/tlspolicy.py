@@ -56,6 +56,12 @@ def access_for(message: QueuedMessage, access: Access) -> Access:
     return access
 
 
+def is_held(message: QueuedMessage) -> bool:
+    """Whether it goes only as the recipient domain's policies want, and the domain hears of it. Our reports on TLS are
+    not: they go whatever becomes of TLS, and their own sessions are in no report (RFC 8460 3)."""
+    return message.envelope.requiretls or not is_tls_optional(message.message)
+
+
 def is_tls_optional(message: Message) -> bool:
     """Whether the header says `TLS-Required: No`, once; anything else counts as nothing said."""
     if b"tls-required" not in message.head.lower():

@@ -24,10 +24,13 @@ def tls_result(
     access: Access,
     error: Unreachable | None = None,
     policy: AppliedPolicy = NO_POLICY,
+    *,
+    named: bool = True,
 ) -> TlsResult | None:
     """Say what a session that was opened, or broke with `error`, says about TLS; None when it says nothing.
 
-    `policy` is the domain's MTA-STS policy. Where it is only tested, the session went on with what would have ended it.
+    `policy` is the domain's MTA-STS policy, and `named` is whether it names the host. Where it is only tested, the
+    session went on with what would have ended it.
 
     What never came to TLS says nothing: no connection, a greeting or EHLO that was refused, time that ran out (RFC 8460
     4.3.4 wants no report of what is transient).
@@ -38,9 +41,9 @@ def tls_result(
     if access.tlsa is not None:
         policy = _by_dane(access.tlsa)
     noted = connection.tls_failure if policy.type == "sts" else None
-    if connection.tls and noted is None:
-        return TlsResult(domain, policy)
     peer = connection.peer
+    if connection.tls and noted is None:
+        return TlsResult(domain, policy) if named else not_named(domain, policy, peer.name)
     failure: FailureType = noted or "starttls-not-supported"
     reason = connection.tls
     if error is not None:
@@ -61,6 +64,12 @@ def tls_result(
         helo=connection.announced,
         reason=reason,
     )
+
+
+def not_named(domain: str, policy: AppliedPolicy, host: str) -> TlsResult:
+    """Say that an MTA-STS policy does not name an MX host (RFC 8461 4.1), for which RFC 8460 4.3 has no word."""
+    reason = "the MTA-STS policy does not name the host"
+    return TlsResult(domain, policy, failure="validation-failure", mx_host=host, reason=reason)
 
 
 def tlsa_unknown(domain: str, peer: Peer, error: Unreachable) -> TlsResult:

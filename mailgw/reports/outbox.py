@@ -15,7 +15,7 @@ from mailgw.mail.address import Mailbox
 from mailgw.mail.envelope import Envelope, Recipient
 from mailgw.mail.identifiers import new_id
 from mailgw.mail.message import Message
-from mailgw.queue.item import Delivery, QueuedMessage
+from mailgw.queue.item import ANY_TLS, Delivery, QueuedMessage
 from mailgw.queue.store import Entry
 from mailgw.routing.interface import Origin, Routed, Router
 
@@ -44,6 +44,8 @@ class ReportMail:
     """What it is, for people."""
     lifetime: float = math.inf
     """Seconds that it is tried, where that is less than what the queue gives to reports."""
+    any_tls: bool = False
+    """Whether it goes whatever becomes of TLS."""
     posts: Sequence[Post] = ()
     """By HTTPS too, or only so where there are no recipients."""
     posted_until: float = 0.0
@@ -83,6 +85,8 @@ class Outbox:
                 destination = target.destination
                 if destination.agent == "maildir":
                     destination = evolve(destination, folder="inbox")
+                elif mail.any_tls and destination.target.startswith("mx:"):
+                    destination = evolve(destination, target=f"{ANY_TLS}:{destination.target[3:]}")
                 towards = evolve(recipient, forward_path=target.mailbox)
                 deliveries.append(
                     Delivery(

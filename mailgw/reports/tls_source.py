@@ -140,7 +140,16 @@ class TlsSource:
         )
         detail = f"{successes} sessions under TLS and {failures} failures towards {subject}"
         until = (day + 1) * DAY + _POSTED
-        return ReportMail(self._reporter.sender, destinations.mailboxes, content, detail, _LIFETIME, posts, until)
+        return ReportMail(
+            self._reporter.sender,
+            destinations.mailboxes,
+            content,
+            detail,
+            _LIFETIME,
+            any_tls=True,
+            posts=posts,
+            posted_until=until,
+        )
 
     async def forget(self, before: int) -> None:
         await self._database.write(partial(tls_observed.forget, before=before))

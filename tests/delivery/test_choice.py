@@ -65,16 +65,27 @@ class EnforceTests(ChoiceTestCase):
     def test_the_spelling_of_a_domain_and_of_hosts(self) -> None:
         self.assertEqual(self.choose(domain="Example.ORG", hosts=["MX.Example.org"]).hosts, ("MX.Example.org",))
 
-    def test_hosts_that_it_does_not_name_are_reported(self) -> None:
-        self.choose()
-        reason = "the MTA-STS policy does not name the host"
-        wanted = TlsResult(DOMAIN, APPLIED, failure="validation-failure", mx_host="backup.example.net", reason=reason)
-        self.assertEqual(self.seen, [wanted])
+    def test_hosts_that_it_does_not_name_are_passed_over(self) -> None:
+        hosts = ("a.example.net", "mx.example.org", "b.example.net", "c.example.net", "mx2.example.org", "d.example")
+        self.web.answer = POLICY + b"mx: mx2.example.org\n"
+        choice = self.choose(hosts=hosts)
+        self.assertEqual(choice.passed_over("mx.example.org"), ["a.example.net"])
+        self.assertEqual(choice.passed_over("mx2.example.org"), ["b.example.net", "c.example.net"])
+        self.assertEqual(self.seen, [])  # until a session is opened
+
+    def test_what_is_not_held_to_it_may_go_anywhere(self) -> None:
+        """RFC 8689 3, RFC 8460 5.3."""
+        choice = self.choose(hosts=["mx.evil.example"], held=False)
+        self.assertEqual((choice.access.tls, choice.hosts), ("opportunistic", ("mx.evil.example",)))
+        self.assertEqual((self.seen, self.web.urls), ([], []))
 
     def test_nobody_is_named(self) -> None:
         """RFC 8461 5: it waits, and what is wrong and what to do is said."""
         outcome = self.nobody(["mx.evil.example"])
         self.assertEqual(outcome.status, "4.7.5")
+        reason = "the MTA-STS policy does not name the host"
+        wanted = TlsResult(DOMAIN, APPLIED, failure="validation-failure", mx_host="mx.evil.example", reason=reason)
+        self.assertEqual(self.seen, [wanted])
         for words in ("(mx.evil.example)", "names mx.example.org", "id 1", '"example.org"] ignore = ["mta-sts"]'):
             self.assertIn(words, outcome.reason)
         self.assertFalse(outcome.site_wide)  # other domains may well have these hosts
@@ -110,7 +121,7 @@ class TestingTests(ChoiceTestCase):
         choice = self.choose()
         self.assertEqual((choice.access.tls, choice.hosts), ("opportunistic", HOSTS))
         self.assertEqual(choice.policy.type, "sts")
-        self.assertEqual([result.mx_host for result in self.seen], ["backup.example.net"])
+        self.assertEqual(choice.unnamed, {"backup.example.net"})
 
     def test_nobody_is_named(self) -> None:
         self.web.answer = POLICY.replace(b"enforce", b"testing")
@@ -179,6 +190,11 @@ class SiteTests(ChoiceTestCase):
         self.assertEqual((hops.hosts, hops.policy), ((("mx.example.org", 25),), APPLIED))
         self.assertNotEqual(hops.key, ask(sessions.next_hops("mx:other.example")).key)
         self.assertEqual(ask(sessions.site(f"mx:{DOMAIN}")), "mx:mx.example.org;verified")
+        # Reports on TLS wait behind nothing that TLS is in the way of.
+        self.assertEqual(ask(sessions.site(f"mx-any-tls:{DOMAIN}")), f"{plain};any tls")
+        freely = ask(sessions.next_hops(f"mx-any-tls:{DOMAIN}"))
+        self.assertEqual([host for host, _ in freely.hosts], ["mx.example.org", "backup.example.net"])
+        self.assertEqual(freely, ask(sessions.next_hops(f"mx:{DOMAIN}", held=False)))
 
     def test_no_connection_to_a_host_that_the_policy_leaves_out(self) -> None:
         """Two domains with the same MX hosts, whose policies name one each, share no connection."""

@@ -7,13 +7,16 @@ from typing import Any
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
+from mailgw.delivery.choice import Choice
 from mailgw.delivery.classify import Unreachable
 from mailgw.delivery.localend import LocalEnd
 from mailgw.delivery.opening import Access
 from mailgw.delivery.sessions import NextHops
 from mailgw.delivery.tlspolicy import access_for, hops_for, is_tls_optional
 from mailgw.mail.message import Message
-from mailgw.mail.tlsresult import AppliedPolicy
+from mailgw.mta_sts.finder import Problem, Standing
+from mailgw.mta_sts.policy import Mode, Policy
+from mailgw.mta_sts.store import Kept
 from mailgw.queue.item import Delayed, Delivered, Failed
 from tests.delivery.peers import EHLO, queued
 from tests.delivery.test_loopback import CERTIFICATE, LoopbackTestCase
@@ -62,6 +65,12 @@ HOPS = NextHops(
 )
 
 
+def chosen(*exchanges: str, mode: Mode = "testing", problem: Problem | None = None) -> Choice:
+    """What was chosen by an MTA-STS policy that names these hosts; without any there is none."""
+    kept = Kept("dest.example", "1", Policy(mode, exchanges, 86400), 0.0) if exchanges else None
+    return Choice(HOPS.access, ("mx1.dest.example", "mx2.dest.example"), Standing(kept, problem))
+
+
 class GenuineHostTests(SynchronousTestCase):
     """RFC 8689 4.2.1: the MX hosts are the domain's by DNSSEC or MTA-STS, else such a message does not go there."""
 
@@ -85,19 +94,18 @@ class GenuineHostTests(SynchronousTestCase):
         self.assertEqual(self.hosts(proven=("dest.example",)), ["mx1.dest.example", "mx2.dest.example"])
 
     def test_mta_sts_even_if_it_is_only_tested(self) -> None:
-        policy = AppliedPolicy("sts", ("mode: testing",), ("mx2.dest.example",))
-        hops = hops_for(queued(requiretls=True), evolve(HOPS, policy=policy))
+        hops = hops_for(queued(requiretls=True), evolve(HOPS, choice=chosen("mx2.dest.example")))
         self.assertEqual(hops.hosts, (("mx2.dest.example", 25),))
         self.assertEqual((hops.access.tls, hops.access.basis), ("verified", "requiretls"))
         # No connection to the other host, opened for a domain whose policy names that, is taken for this one.
         self.assertNotEqual(hops.key[0], HOPS.key[0])
 
     def test_a_policy_that_names_others(self) -> None:
-        outcome = self.refusal(policy=AppliedPolicy("sts", (), ("other.example",)))
+        outcome = self.refusal(choice=chosen("other.example"))
         self.assertIn("names none of them", outcome.reason)
 
     def test_a_policy_that_is_not_known_now(self) -> None:
-        outcome = self.refusal(problem="the answer is 500")
+        outcome = self.refusal(choice=chosen(problem=Problem("fetch", "the answer is 500")))
         self.assertIsInstance(outcome, Delayed)
         self.assertIn("the answer is 500", outcome.reason)
         self.assertFalse(outcome.site_wide)

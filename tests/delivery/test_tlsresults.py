@@ -9,19 +9,25 @@ from attrs import evolve
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.ssl import CertificateOptions
+from twisted.internet.task import Clock
 
 from mailgw.config import schema
 from mailgw.delivery.choice import AccessChooser
 from mailgw.delivery.clienttls import ClientTls
 from mailgw.delivery.relay import RelayAgent
 from mailgw.delivery.sessions import Sessions
-from mailgw.mail.tlsresult import TlsResult
+from mailgw.mail.tlsresult import AppliedPolicy, TlsResult
+from mailgw.mta_sts.finder import PolicyFinder
 from mailgw.queue.item import Delayed, Delivered
+from tests.authority import Authority
 from tests.delivery.peers import HANG_UP, ScriptedPeer, deliveries, queued
 from tests.delivery.test_loopback import CERTIFICATE, LoopbackTestCase
 from tests.fakes import FakeResolver
+from tests.mta_sts.case import MemoryStore, Web
 
 HOST = "mx1.dest.example"
+AUTHORITY = Authority()
+IDENTITY_OF_HOST = AUTHORITY.issue(HOST)
 ZONE: dict[str, Any] = {
     "dest.example": {"MX": [(10, HOST)]},
     "xn--bcher-kva.example": {"MX": [(10, HOST)]},
@@ -29,22 +35,29 @@ ZONE: dict[str, Any] = {
 }
 
 
-class TlsResultTests(LoopbackTestCase):
+class ResultTestCase(LoopbackTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.seen: list[TlsResult] = []
+        self.zone = ZONE
+        self.trust: Any = CERTIFICATE
 
-    def mx_agent(self, port: int | None = None, **policies: str) -> RelayAgent:
+    def mx_agent(self, port: int | None = None, finder: Any = None, **policies: str) -> RelayAgent:
+        chooser = AccessChooser(
+            {"dest.example": schema.TlsPolicy(**policies)} if policies else {},  # type: ignore[arg-type]
+            finder,
+            self.seen.append,
+        )
         sessions = Sessions(
             reactor,  # type: ignore[arg-type]
-            FakeResolver(ZONE),
+            FakeResolver(self.zone),
             schema.Relay(connect_timeout=1.0, port=port or self.port),
             {"hop": schema.Route(hosts=(f"127.0.0.1:{self.port}",))},
             "gw.example.org",
             self.threads,
             random.Random(1),
-            ClientTls(CERTIFICATE),
-            AccessChooser({"dest.example": schema.TlsPolicy(**policies)} if policies else {}),  # type: ignore[arg-type]
+            ClientTls(self.trust),
+            chooser,
             self.seen.append,
         )
         agent = RelayAgent(sessions, self.threads)
@@ -71,6 +84,8 @@ class TlsResultTests(LoopbackTestCase):
         self.assertEqual(result, expected)
         return result
 
+
+class SessionTests(ResultTestCase):
     async def test_a_session_under_tls_counts_once_however_many_messages_go_over_it(self) -> None:
         """4.4: the counts are of connections."""
         peer = self.serve()
@@ -144,3 +159,59 @@ class TlsResultTests(LoopbackTestCase):
         self.serve()
         await self.send(self.mx_agent(), "mx:BÜCHER.example")
         self.assertEqual(self.seen, [TlsResult("xn--bcher-kva.example")])
+
+
+class StsTests(ResultTestCase):
+    """Towards a domain with an MTA-STS policy."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.trust = AUTHORITY.root
+
+    def sts_agent(self, mode: str, *exchanges: str) -> RelayAgent:
+        resolver = FakeResolver({"_mta-sts.dest.example": {"TXT": ["v=STSv1; id=1"]}})
+        web = Web()
+        lines = ("version: STSv1", f"mode: {mode}", *(f"mx: {name}" for name in exchanges), "max_age: 86400", "")
+        web.answer = "\n".join(lines).encode()
+        self.policy = AppliedPolicy("sts", lines[:-1], exchanges)
+        return self.mx_agent(finder=PolicyFinder(resolver, web, MemoryStore(), Clock()))
+
+    async def test_a_policy_that_is_only_tested(self) -> None:
+        """4.3, RFC 8461 5: what would have ended the session is a failure, and mail goes on."""
+        self.server_tls = AUTHORITY.issue("other.example").options()
+        self.serve()
+        self.assertIsInstance(await self.send(self.sts_agent("testing", HOST)), Delivered)
+        (result,) = self.seen
+        self.assertEqual((result.policy, result.failure), (self.policy, "certificate-host-mismatch"))
+
+    async def test_a_host_that_a_policy_which_is_only_tested_does_not_name(self) -> None:
+        self.server_tls = IDENTITY_OF_HOST.options()
+        self.serve()
+        agent = self.sts_agent("testing", "other.example")
+        for _ in range(3):
+            self.assertIsInstance(await self.send(agent), Delivered)
+        (result,) = self.seen  # one session
+        self.assertEqual((result.policy, result.mx_host, result.failure), (self.policy, HOST, "validation-failure"))
+
+    async def test_hosts_that_are_passed_over(self) -> None:
+        self.server_tls = IDENTITY_OF_HOST.options()
+        self.serve()
+        self.zone = {**ZONE, "dest.example": {"MX": [(5, "first.example"), (10, HOST), (20, "last.example")]}}
+        agent = self.sts_agent("enforce", HOST)
+        for _ in range(3):
+            self.assertIsInstance(await self.send(agent), Delivered)
+        success, passed = self.seen
+        self.assertEqual(success, TlsResult("dest.example", self.policy))
+        wanted = (self.policy, "first.example", "validation-failure")
+        self.assertEqual((passed.policy, passed.mx_host, passed.failure), wanted)
+
+    async def test_a_report_is_not_stopped_by_what_it_is_about(self) -> None:
+        """RFC 8460 5.3: neither MTA-STS nor DANE is honoured for reports."""
+        self.serve(EHLO=b"250 mx.example\r\n")
+        message = queued(b"TLS-Required: No\r\nSubject: a report\r\n\r\n")
+        for names in (HOST, "other.example"):
+            agent = self.sts_agent("enforce", names)
+            self.assertIsInstance(await self.send(agent, message=message), Delivered)
+            self.assertIsInstance(await self.send(agent, "mx-any-tls:dest.example", message), Delivered)
+        self.assertEqual(self.seen, [])
+        self.assertIsInstance(await self.send(agent), Delayed)

@@ -206,7 +206,8 @@ class SourceTests(TlsReportCase):
         self.turn_the_day()
         (entry,) = self.offered
         self.assertEqual(
-            [str(delivery.destination) for delivery in entry.deliveries], ["relay:mx:x.example", "relay:mx:y.example"]
+            [str(delivery.destination) for delivery in entry.deliveries],
+            ["relay:mx-any-tls:x.example", "relay:mx-any-tls:y.example"],
         )
 
     def test_some_are_skipped(self) -> None:
