@@ -8,14 +8,17 @@ from typing import Protocol
 
 from attrs import evolve
 
+from mailgw.delivery.sevenbit import NotConvertible, to_seven_bit
 from mailgw.mail.address import Mailbox, ascii_domain
-from mailgw.mail.message import BytesContent, FileContent
+from mailgw.mail.message import BytesContent, FileContent, Message
 from mailgw.operation.threads import Threads
 from mailgw.queue.item import Delayed, Delivery, Failed, Outcome, QueuedMessage
 from mailgw.smtp import dsn
 from mailgw.smtp.client import Capabilities, command
 
 NO_CONNECTION = "4.4.1"
+# Larger ones with 8-bit text are rare, and converting holds them in memory.
+MAX_CONVERTED = 8 * 1024 * 1024
 _FOR = re.compile(rb"\r\n for <[^<>\r\n]*[\x80-\xff][^<>\r\n]*>(?=;\r\n)")
 
 
@@ -34,12 +37,15 @@ class Attempt:
 
     def __init__(self, message: QueuedMessage, deliveries: Sequence[Delivery]) -> None:
         self.message = message
+        self._unsigned = message
         self.deliveries = deliveries
         self.pending = list(range(len(deliveries)))
         self._outcomes: list[Outcome | None] = [None] * len(deliveries)
         self._weak: dict[int, Outcome] = {}
         self._eight_bit: bool | None = None
         self._signed = False
+        self.converted = False
+        self._not_converted = f"; only up to {MAX_CONVERTED} octets are converted"
 
     @property
     def outcomes(self) -> list[Outcome]:
@@ -87,6 +93,23 @@ class Attempt:
             self.message = await signer.sign(self.message)
             self._signed = True
 
+    async def convert(self, offered: Capabilities, threads: Threads) -> None:
+        """Make the message 7-bit where the peer takes nothing else, if it can be. Comes before `sign`.
+
+        Hosts behind that one get the same: one message has one signature.
+        """
+        original = self._unsigned.message
+        if offered.eightbitmime or original.size > MAX_CONVERTED or not await self.eight_bit(threads):
+            return
+        try:
+            converted = await threads.run(lambda: to_seven_bit(b"".join(evolve(original, prefix=b"").output())))
+        except NotConvertible as problem:
+            self._not_converted = f"; it cannot be converted: {problem}"
+            return
+        changed = evolve(Message.from_bytes(converted), prefix=original.prefix)
+        self.message = self._unsigned = evolve(self._unsigned, message=changed)
+        self._signed, self._eight_bit, self.converted = False, None, True
+
     async def eight_bit(self, threads: Threads) -> bool:
         """Whether the message holds octets over 127; a file is read in `threads`."""
         if self._eight_bit is None:
@@ -108,6 +131,7 @@ class Attempt:
             return self.fail_all("5.3.4", reason, peer)
         if not offered.eightbitmime and await self.eight_bit(threads):  # RFC 6152 3
             reason = f"the message holds 8-bit text, and {peer} takes 7-bit text only (it does not offer 8BITMIME)"
+            reason += self._not_converted
             return self.fail_all("5.6.3", reason, peer)
         if not offered.smtputf8:
             self._fit_ascii(peer)

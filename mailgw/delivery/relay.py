@@ -103,13 +103,14 @@ class RelayAgent:
             attempt.note_all(refusal)
             self.sessions.pool.give(hops.key, connection)
             return True
-        if self._signer is not None:
-            try:
+        try:
+            await attempt.convert(connection.capabilities, self._threads)
+            if self._signer is not None:
                 await attempt.sign(self._signer)
-            except OSError as error:
-                attempt.note_all(Delayed("4.3.0", f"the content cannot be read: {error.strerror}"))
-                self.sessions.pool.give(hops.key, connection)
-                return True
+        except OSError as error:
+            attempt.note_all(Delayed("4.3.0", f"the content cannot be read: {error.strerror}"))
+            self.sessions.pool.give(hops.key, connection)
+            return True
         await attempt.fit(connection.capabilities, peer, self._threads)
         while attempt.pending:
             numbers = list(attempt.pending)
@@ -141,7 +142,7 @@ def _settle(
 ) -> bool:
     """Turn the results into outcomes; True when the same session may take those who were one too many for it."""
     peer = str(connection.peer)
-    detail = f" ({connection.tls or 'clear text'})"
+    detail = f" ({connection.tls or 'clear text'}{', converted to 7-bit MIME' if attempt.converted else ''})"
     # RFC 3461 5.2.2: who offers DSN reports from here on. LMTP delivers (RFC 2033 4.2).
     action: Literal["", "delivered", "relayed"] = "delivered" if lmtp else "relayed"
     if connection.capabilities.dsn:

@@ -8,6 +8,7 @@ from typing import Any, ParamSpec, TypeVar
 from attrs import evolve
 from twisted.internet.defer import Deferred
 
+from mailgw.delivery.attempt import MAX_CONVERTED
 from mailgw.mail.message import FileContent, Message, head_of
 from mailgw.queue.item import Delayed, Delivered, Failed
 from tests.delivery.peers import PLAIN_EHLO, deliveries, queued
@@ -63,14 +64,38 @@ class FitTests(ContentTestCase):
         self.assertNotIn("BODY", peer.sessions[0][1])
 
     def test_eight_bit_not_offered(self) -> None:
+        """RFC 6152 3: it is converted."""
         peer = self.peer(EHLO=PLAIN_EHLO)
         for message in (queued(EIGHT_BIT), self.in_a_file(EIGHT_BIT)):
+            message = evolve(message, message=evolve(message.message, prefix=b"Received: x\r\n", cuts=((0, 12),)))
             (outcome,) = self.deliver(message)
-            self.assertIsInstance(outcome, Failed)
-            self.assertEqual(outcome.status, "5.6.3")
+            self.assertIn("clear text, converted to 7-bit MIME", outcome.detail)
+        expected = (
+            b"Received: x\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=unknown-8bit\r\n"
+            b"Content-Transfer-Encoding: quoted-printable\r\n\r\ngr=C3=BC=C3=9Fe\r\n"
+        )
+        self.assertEqual(peer.contents, [expected, expected])
+        self.assertNotIn("BODY", str(peer.sessions))
+
+    def test_what_is_seven_bit_goes_as_it_is(self) -> None:
+        peer = self.peer(EHLO=PLAIN_EHLO)
         for message in (queued(body="8BITMIME"), self.in_a_file(b"Subject: x\r\n\r\nx\r\n")):
             self.assertIsInstance(self.deliver(message)[0], Delivered)
-        self.assertEqual(len(peer.contents), 2)
+        self.assertEqual(peer.contents, [b"Subject: x\r\n\r\nHello\r\n", b"Subject: x\r\n\r\nx\r\n"])
+
+    def test_eight_bit_that_cannot_be_converted(self) -> None:
+        self.peer(EHLO=PLAIN_EHLO)
+        signed = b"Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\n\xc3\r\n--b--\r\n"
+        large = b"Subject: x\r\n\r\n" + b"\xc3" * MAX_CONVERTED
+        for content, words in (
+            (signed, "it cannot be converted: it holds 8-bit text in multipart/signed"),
+            (UTF8_HEADER, "it cannot be converted: its header is not ASCII"),
+            (large, "only up to 8388608 octets are converted"),
+        ):
+            (outcome,) = self.deliver(queued(content))
+            self.assertEqual((type(outcome), outcome.status), (Failed, "5.6.3"))
+            self.assertIn("it does not offer 8BITMIME", outcome.reason)
+            self.assertIn(words, outcome.reason)
 
     def test_smtputf8(self) -> None:
         peer = self.peer()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import dkim
 from attrs import evolve
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
@@ -14,11 +15,12 @@ from mailgw.config.errors import ConfigurationErrors
 from mailgw.config.schema import Domain, Listener, Settings, Signing
 from mailgw.delivery.relay import RelayAgent
 from mailgw.delivery.signing import CurrentKeys, Signer
+from mailgw.delivery.signing_keys import read_keys
 from mailgw.mail.message import FileContent, Message, head_of
 from mailgw.operation.threads import ThreadsInline
 from mailgw.queue.item import Delayed, Delivered
 from tests.delivery.keys import pem, write_key, write_states
-from tests.delivery.peers import deliveries, queued
+from tests.delivery.peers import EHLO, PLAIN_EHLO, deliveries, queued
 from tests.delivery.test_relay import RelayTestCase
 
 CONTENT = b"From: ann@example.org\r\nSubject: x\r\n\r\nHello\r\n.dot\r\n"
@@ -82,6 +84,20 @@ class WhatIsSignedTests(SigningRelayTestCase):
             self.deliver(self.ours(), deliveries("route:two", ["a@x.test", "b@x.test"]))
         self.assertEqual([event["event"] for event in events if event.get("event") == "signed"], ["signed"])
         self.assertEqual(second.contents[0].count(b"DKIM-Signature:"), 2)
+
+    def test_of_text_that_was_made_seven_bit_for_the_next_hop(self) -> None:
+        """RFC 6376 5.3: what goes out is signed, not what it was."""
+        record = next(key.record for key in read_keys(self.directory) if key.selector == "r").encode()
+        first = self.peer(EHLO=EHLO, MAIL=b"451 4.7.1 later\r\n")
+        second = self.peer("192.0.2.2", EHLO=PLAIN_EHLO)
+        message = self.ours(CONTENT.replace(b"Hello", "Grüße".encode()))
+        self.assertIsInstance(self.deliver(message, deliveries("route:two"))[0], Delivered)
+        self.assertEqual(len(first.sessions), 1)
+        (content,) = second.contents
+        content = content.replace(b"\r\n..dot", b"\r\n.dot")
+        self.assertIn(b"Gr=C3=BC=C3=9Fe\r\n", content)
+        self.assertEqual(content.count(b"DKIM-Signature:"), 2)
+        self.assertTrue(dkim.verify(content, dnsfunc=lambda name, timeout=5: record if name.startswith(b"r.") else b""))
 
     def test_each_attempt_has_its_own_time(self) -> None:
         self.settings = evolve(self.settings, signing=evolve(self.settings.signing, expiry=60.0))
