@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import smtplib
+import socket
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import dkim
+from attrs import evolve
 from twisted.internet.ssl import CertificateOptions
+from twisted.trial.unittest import SkipTest
+from twisted.web.resource import Resource
+from twisted.web.server import Site
 
 from mailgw.mail.message import Message
 from mailgw.reports.reading import read_reports
 from mailgw.reports.tls_report import TlsPolicy, TlsReport
+from tests.authority import Authority
 from tests.delivery.peers import ScriptedPeer
 from tests.integration.gateway import PASSWORD
 from tests.integration.mailgw_command import run_mailgw
@@ -36,7 +43,43 @@ organisation = "Example"
 [tls_policies."outside.test"]
 tls = "required"
 """
+# Each wants TLS in its way, and reports at its own MX host, which is the sink, without TLS.
+AUTHORITY = Authority()
+WEB = "127.0.89.1"
+POLICY = b"version: STSv1\nmode: enforce\nmx: mx.sts.test\nmax_age: 86400\n"
+DEMANDING: dict[str, Any] = {
+    name: types
+    for domain in ("sts.test", "away.test", "dane.test")
+    for name, types in {
+        domain: {"MX": [f"10 mx.{domain}."]},
+        f"mx.{domain}": {"A": ["127.0.0.1"]},
+        f"_smtp._tls.{domain}": {"TXT": [f"v=TLSRPTv1; rua=mailto:tls@{domain}"]},
+    }.items()
+} | {
+    "_mta-sts.sts.test": {"TXT": ["v=STSv1; id=1"]},
+    "mta-sts.sts.test": {"A": [WEB]},
+    "_mta-sts.away.test": {"TXT": ["v=STSv1; id=1"]},
+}
+
+
+def no_port(address: str) -> str:
+    """Why no web server can be had at the port that policies are fetched from."""
+    try:
+        with socket.create_server((address, 443)):
+            return ""
+    except OSError as error:
+        return f"port 443 on {address} cannot be had: {error.strerror}"
+
+
 TEXT = b"From: Alice <alice@example.test>\r\nSubject: hello\r\n\r\nHello.\r\n"
+
+
+class Policy(Resource):
+    isLeaf = True
+
+    def render_GET(self, request: Any) -> bytes:
+        request.setHeader(b"Content-Type", b"text/plain")
+        return POLICY
 
 
 class TlsReportTests(SigningTestCase):
@@ -46,6 +89,17 @@ class TlsReportTests(SigningTestCase):
         listening = reactor.listenTCP(self.sink_port, self.broken, interface="127.0.0.2")
         self.addCleanup(listening.stopListening)
         await self.start(more=SETTINGS)
+        self.publish()
+
+    async def begin_demanding(self) -> None:
+        await self.make_world(zone=DEMANDING)
+        tlsa = {f"_{self.sink_port}._tcp.mx.dane.test": {"TLSA": [f"3 1 1 {'ab' * 32}"]}}
+        self.dns.world = evolve(self.dns.world, zone={**self.dns.world.zone, **tlsa}, authenticated=True)
+        site = Site(Policy())
+        options = AUTHORITY.issue("mta-sts.sts.test").options()
+        self.addCleanup(reactor.listenSSL(443, site, options, interface=WEB).stopListening)
+        relay_port = f'{self.sink_port}\nca_file = "ca.pem"'
+        await self.start({"ca.pem": AUTHORITY.pem.decode()}, relay_port=relay_port, more=SETTINGS)
         self.publish()
 
     def submit_to(self, *recipients: str) -> None:
@@ -101,6 +155,39 @@ class TlsReportTests(SigningTestCase):
             )
         self.assertRegex(reports["broken.test"][1].policies[0].details[0].reason_code, "^failed in TLS: ")
         await self.check_the_commands(reports)
+
+    async def test_what_reports_are_about_does_not_stop_them(self) -> None:
+        """RFC 8460 3, 5.3."""
+        if no_port(WEB):
+            raise SkipTest(no_port(WEB))
+        await self.begin_demanding()
+        await in_thread(self.submit_to, "z@sts.test", "z@dane.test", "z@away.test")
+        await self.until(lambda: len(self.sink.received) == 1)  # of away.test, whose policy cannot be had
+        for domain in ("sts.test", "dane.test"):
+            await self.gateway.wait_for(event="delayed", recipient=f"z@{domain}")
+        await self.turn_the_day()
+        await in_thread(self.submit_to, "z@dane.test")
+        await self.gateway.wait_for(event="site_paused")
+        await self.until(lambda: len(self.reports()) == 3, 30)
+        found = {
+            (domain, seen.type, seen.domain, detail.result_type, detail.sessions)
+            for domain, (_, report) in self.reports().items()
+            for seen in report.policies
+            for detail in seen.details
+        }
+        self.assertEqual(
+            found,
+            {
+                ("sts.test", "sts", "sts.test", "starttls-not-supported", 1),
+                ("dane.test", "tlsa", "mx.dane.test", "starttls-not-supported", 1),
+                ("away.test", "sts", "away.test", "sts-policy-fetch-error", 1),
+                ("away.test", "no-policy-found", "away.test", "starttls-not-supported", 1),
+            },
+        )
+        (sts,) = self.reports()["sts.test"][1].policies
+        self.assertEqual((sts.strings, sts.mx_hosts), (tuple(POLICY.decode().splitlines()), ("mx.sts.test",)))
+        (tlsa,) = self.reports()["dane.test"][1].policies
+        self.assertEqual([text.lower() for text in tlsa.strings], [f"3 1 1 {'ab' * 32}"])
 
     def record(self, name: bytes | str) -> bytes | None:
         text = name.decode() if isinstance(name, bytes) else name
