@@ -43,7 +43,7 @@ def usable(records: Iterable[TlsaRecord]) -> tuple[TlsaRecord, ...]:
     RFC 7671 9: of the digests of one usage and selector only the strongest count; what is there in full is no digest,
     and always counts.
     """
-    good = [record for record in records if _is_usable(record)][:MAX_RECORDS]
+    good = [record for record in records if is_usable(record)][:MAX_RECORDS]
     strongest: dict[tuple[int, int], int] = {}
     for record in good:
         kind = (record.usage, record.selector)
@@ -51,7 +51,8 @@ def usable(records: Iterable[TlsaRecord]) -> tuple[TlsaRecord, ...]:
     return tuple(r for r in good if r.matching in (FULL, strongest[r.usage, r.selector]))
 
 
-def _is_usable(record: TlsaRecord) -> bool:
+def is_usable(record: TlsaRecord) -> bool:
+    """Whether it is of a kind that SMTP knows, and its data are what they should be."""
     if record.usage not in (DANE_TA, DANE_EE) or record.selector not in (CERTIFICATE, KEY):
         return False
     if record.matching != FULL:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from mailgw.delivery.tlsa import DANE_EE, DANE_TA, advised, matches
+from collections.abc import Iterator, Sequence
+
+from mailgw.delivery.dane import NotAuthentic, authenticate
+from mailgw.delivery.tlsa import DANE_EE, DANE_TA, advised, is_usable, matches, presented, shown, usable
 from mailgw.dns.interface import Resolver, TlsaRecord
 from mailgw.doctor.finding import Finding
 from mailgw.doctor.site import Site, our_hosts
@@ -31,19 +34,30 @@ async def _check_host(resolver: Resolver, site: Site, host: str) -> list[Finding
     if not answer.authenticated:
         fact = "there are TLSA records that nobody uses: they are not signed, or the resolver does not say so"
         found.append(Finding("warning", SUBJECT, host, fact, "Sign the zone with DNSSEC."))
-    # RFC 7672 3.1.3: for SMTP the usages 0 and 1 mean nothing.
-    usable = [record for record in records if record.usage in (DANE_TA, DANE_EE)]
-    if len(usable) < len(records):
+    for_smtp = [record for record in records if record.usage in (DANE_TA, DANE_EE)]
+    if len(for_smtp) < len(records):  # RFC 7672 3.1.3
         advice = "Publish usage 3 (or 2) instead."
         found.append(Finding("warning", SUBJECT, host, "TLSA usages 0 and 1 mean nothing for SMTP", advice))
-    if any(matches(record, site.chain) for record in usable):
-        others = sum(not matches(record, site.chain) for record in usable)
-        also = f"; {others} more do not (a key to come?)" if others else ""
-        return [*found, Finding("ok", SUBJECT, host, f"a TLSA record matches our certificate{also}")]
-    if usable:
+    broken = [record for record in for_smtp if not is_usable(record)]
+    if broken:
+        fact = f"nobody can use a TLSA record of an unknown kind, or whose data are not what it says: {shown(broken)}"
+        found.append(Finding("warning", SUBJECT, host, fact, "Correct it, or take it away."))
+    return [*found, *_verdict(site, host, usable(for_smtp), wanted)]
+
+
+def _verdict(site: Site, host: str, records: Sequence[TlsaRecord], wanted: str) -> Iterator[Finding]:
+    """What a sender with DANE says of us. Of the digests of one kind it looks at the strongest alone (RFC 7671 9)."""
+    if not records:
+        return
+    try:
+        proof = authenticate(records, site.chain, (host,))
+    except NotAuthentic as error:
         advice = "Publish ours beside them now: senders with DANE cannot deliver."
-        found.append(Finding("error", SUBJECT, host, "no TLSA record matches our certificate", advice, wanted))
-    return found
+        yield Finding("error", SUBJECT, host, f"our certificate {error}", advice, wanted)
+        return
+    others = sum(record.usage == DANE_EE and not matches(record, site.chain) for record in records)
+    also = f"; {others} more do not (a key to come?)" if others else ""
+    yield Finding("ok", SUBJECT, host, f"a TLSA record ({presented(proof.record)[:5]}) proves our certificate{also}")
 
 
 async def _without_records(resolver: Resolver, host: str, wanted: str) -> Finding:
