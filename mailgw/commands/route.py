@@ -26,8 +26,8 @@ from mailgw.routing.load import load_router
 class Line:
     """One copy of the mail. `by` is what in etc/ says that it goes there.
 
-    `hosts` are those of its route, or with --dns all that would be tried, with their addresses; `problem` is why there
-    are none.
+    `hosts` are those of its route, or with --dns all that would be tried, with their addresses; `tls` is how each would
+    be spoken to; `problem` is why there are none.
     """
 
     recipient: str
@@ -37,6 +37,7 @@ class Line:
     by: str
     refused: str = ""
     problem: str = ""
+    tls: Mapping[str, str] = {}
 
 
 @click.command()
@@ -44,7 +45,11 @@ class Line:
 @click.argument("recipients", metavar="ADDRESS...", nargs=-1, required=True)
 @click.option("--from", "sender", help="The reverse-path; by default that of --user, else the null one, <>.")
 @click.option("--user", default="", help="The user who submits it; by default nobody does.")
-@click.option("--dns", is_flag=True, help="Ask DNS for hosts and addresses, in the order in which they would be tried.")
+@click.option(
+    "--dns",
+    is_flag=True,
+    help="Ask DNS for hosts and addresses, in the order in which they would be tried, and for TLS.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def route(recipients: tuple[str, ...], sender: str | None, user: str, dns: bool, as_json: bool) -> None:
     """Say which way mail for addresses goes, and by which alias, domain or rule of [relay]. Nothing is sent.
@@ -78,7 +83,9 @@ def _with_hosts(settings: Settings, lines: Sequence[Line]) -> list[Line]:
 
     run_in_reactor(find)
     return [
-        evolve(line, hosts=found[target].hosts, problem=found[target].problem) if target in found else line
+        evolve(line, hosts=found[target].hosts, tls=found[target].tls, problem=found[target].problem)
+        if target in found
+        else line
         for line, target in zip(lines, targets, strict=True)
     ]
 
@@ -153,4 +160,9 @@ def _hosts(line: Line) -> list[str]:
         return [line.problem]
     if not isinstance(line.hosts, Mapping):
         return list(line.hosts)
-    return [f"{host} {found if isinstance(found, str) else ', '.join(found)}" for host, found in line.hosts.items()]
+    shown = []
+    for host, found in line.hosts.items():
+        shown.append(f"{host} {found if isinstance(found, str) else ', '.join(found)}")
+        if host in line.tls:
+            shown.append(f"  {line.tls[host]}")
+    return shown

@@ -9,13 +9,20 @@ from attrs import evolve, frozen
 from mailgw.delivery.classify import Unreachable, greeting_refused
 from mailgw.delivery.clienttls import ClientTls, TlsVersion, UnverifiedTls
 from mailgw.delivery.connection import SessionLost, SmtpConnection
-from mailgw.delivery.tlsa import HostTlsa
+from mailgw.delivery.tlsa import HostTlsa, shown
 from mailgw.mail.reply import Reply
 from mailgw.queue.item import Delayed
 from mailgw.smtp.client import Capabilities, auth_login, auth_plain, command
 
 TlsPolicy = Literal["none", "opportunistic", "required", "verified", "implicit"]
 Basis = Literal["", "dane", "mta-sts", "policy", "route", "requiretls"]
+_WAYS: dict[TlsPolicy, str] = {
+    "none": "clear text",
+    "opportunistic": "TLS where it is offered",
+    "required": "TLS, whatever the certificate",
+    "verified": "TLS with a certificate for its name",
+    "implicit": "TLS from the first byte, with a certificate for its name",
+}
 _DEMANDS: dict[Basis, str] = {
     "": "our configuration demands",
     "dane": "the host's TLSA records demand (DANE)",
@@ -63,6 +70,13 @@ class Access:
     def __repr__(self) -> str:
         tls = f"tls={self.tls!r}, basis={self.basis!r}, dane={self.dane!r}"
         return f"Access({tls}, username={self.username!r}, lmtp={self.lmtp!r})"
+
+    @property
+    def way(self) -> str:
+        """In words, and who wants it so."""
+        use = self.tlsa.use if self.tlsa else ()
+        way = f"TLS with a certificate that fits its TLSA records ({shown(use)})" if use else _WAYS[self.tls]
+        return f"{way}, {self.demand}" if self.basis and self.tls != "opportunistic" else way
 
     @property
     def common(self) -> bool:

@@ -193,13 +193,21 @@ class Sessions:
             reason = f"the password file of the route cannot be read: {error}"
             raise Unreachable(Delayed("4.3.5", reason, site_wide=True)) from error
 
+    async def access(self, host: str, port: int, hops: NextHops, dns: LookupTime) -> Access:
+        """Give how to speak with a host once its TLSA records are known. Raises Unreachable."""
+        access = hops.access
+        if not self.settings.dane or not access.dane or access.tls in ("none", "implicit"):
+            return access
+        tlsa = await dns.spend(self._tlsa.find(host, port), f"whether {host} has TLSA records")
+        return access if tlsa is None else access.by_dane(tlsa, hops.proven)
+
     async def connect(self, peer: Peer, port: int, hops: NextHops, *, dns: LookupTime | None = None) -> SmtpConnection:
         """Open a session with a host of `hops`; in clear text when TLS was optional and is broken there.
         Raises Unreachable. `dns` is what is left of the time that may be waited for it.
         """
         observed = bool(hops.domain)
         try:
-            access = await self._access(peer.name, port, hops, dns or LookupTime(self._reactor))
+            access = await self.access(peer.name, port, hops, dns or LookupTime(self._reactor))
         except Unreachable as error:
             if observed and self._observer is not None:
                 self._observer(tlsa_unknown(hops.domain, peer, error))
@@ -221,14 +229,6 @@ class Sessions:
             self._clear_text.clear()
         self._clear_text[server] = self._reactor.seconds() + CLEAR_TEXT_TIME
         return await self._open(peer, port, evolve(access, tls="none"), hops)
-
-    async def _access(self, host: str, port: int, hops: NextHops, dns: LookupTime) -> Access:
-        """Give how to speak with a host once its TLSA records are known. Raises Unreachable."""
-        access = hops.access
-        if not self.settings.dane or not access.dane or access.tls in ("none", "implicit"):
-            return access
-        tlsa = await dns.spend(self._tlsa.find(host, port), f"whether {host} has TLSA records")
-        return access if tlsa is None else access.by_dane(tlsa, hops.proven)
 
     async def _open(
         self, peer: Peer, port: int, access: Access, hops: NextHops, *, observed: bool = False

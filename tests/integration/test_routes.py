@@ -8,6 +8,8 @@ import signal
 from functools import partial
 from typing import Any
 
+from attrs import evolve
+
 from mailgw.develop.sink import Sink
 from tests import postfix
 from tests.integration.gateway import Gateway
@@ -65,8 +67,8 @@ class RulesTests(GatewayTestCase):
 
 
 class DryLookTests(GatewayTestCase):
-    async def look(self, *arguments: str, code: int = 0) -> str:
-        gateway = Gateway(self.mktemp(), dns=self.dns_port, more=RULES.format(partner=2525, people=2526))
+    async def look(self, *arguments: str, code: int = 0, more: str = "") -> str:
+        gateway = Gateway(self.mktemp(), dns=self.dns_port, more=RULES.format(partner=2525, people=2526) + more)
         gateway.write_configuration()
         return str(await in_thread(partial(run_mailgw, code=code), gateway, "route", "--dns", *arguments))
 
@@ -94,6 +96,29 @@ class DryLookTests(GatewayTestCase):
         self.assertIn("a.far.test:25 192.0.2.1, 2001:db8::1", output)
         self.assertIn("5.1.2 the domain gone.test does not exist", output)
         self.assertIn("refused", output)
+
+    async def test_how_each_host_would_be_spoken_to(self) -> None:
+        await self.make_world(
+            zone={
+                "far.test": {"MX": ["10 a.far.test.", "20 b.far.test.", "30 c.far.test."]},
+                **{f"{name}.far.test": {"A": ["192.0.2.1"]} for name in "abc"},
+                "_25._tcp.a.far.test": {"TLSA": ["3 1 1 " + "ab" * 32]},
+                "bank.test": {"A": ["192.0.2.2"]},
+            }
+        )
+        self.dns.world = evolve(self.dns.world, authenticated=True, failing=["_25._tcp.b.far.test"])
+        policy = '[tls_policies."bank.test"]\ntls = "verified"\n'
+        output = await self.look("--json", "x@far.test", "x@bank.test", "x@partner.test", more=policy)
+        far, bank, partner = map(json.loads, output.splitlines())
+        self.assertIn("TLSA records (3 1 1 abab", far["tls"]["a.far.test:25"])
+        self.assertIn("(DANE)", far["tls"]["a.far.test:25"])
+        self.assertIn("DNS does not say now whether b.far.test wants TLS", far["hosts"]["b.far.test:25"])
+        self.assertEqual(far["tls"]["c.far.test:25"], "TLS where it is offered")
+        self.assertEqual(
+            bank["tls"], {"bank.test:25": "TLS with a certificate for its name, which [tls_policies] demands"}
+        )
+        self.assertEqual(partner["tls"], {"127.0.0.1:2525": "TLS where it is offered"})
+        self.assertIn("TLS where it is offered", await self.look("x@far.test"))
 
 
 class ReloadTests(GatewayTestCase):
