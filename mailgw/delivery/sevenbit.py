@@ -13,8 +13,9 @@ from email.message import Message as Fields
 
 from mailgw.mail.message import Message
 
-# Nobody nests deeper; it bounds the stack.
+# Nobody has more; the first bounds the stack, the second the time.
 MAX_DEPTH = 50
+MAX_PARTS = 1000
 _ENTITIES = ("message/rfc822", "message/global")
 # Changed content would break what they are there for (RFC 1847 2.1), or may not be encoded at all (RFC 2046 5.2).
 _UNTOUCHABLE = ("multipart/signed", "multipart/encrypted", "message/")
@@ -27,57 +28,61 @@ class NotConvertible(Exception):
 
 def to_seven_bit(data: bytes) -> bytes:
     """Convert a whole message (CRLF line ends). Raises NotConvertible."""
-    return _entity(data, "text/plain", 0, whole=True)
+    return _Converter().entity(data, "text/plain", 0, whole=True)
 
 
-def _entity(data: bytes, default: str, depth: int, *, whole: bool) -> bytes:
-    """Convert a message (`whole`) or a part: its header and its body."""
-    if data.isascii():
-        return data
-    if depth > MAX_DEPTH:
-        raise NotConvertible(f"its parts are nested more than {MAX_DEPTH} deep")
-    entity = Message.from_bytes(data)
-    if not entity.head.isascii():
-        raise NotConvertible("its header is not ASCII")
-    if not entity.head.endswith(b"\r\n\r\n") and entity.head != b"\r\n":
-        raise NotConvertible("its header has no end")
-    body = data[len(entity.head) :]
-    declared = Fields()
-    declared["Content-Type"] = _value(entity, "Content-Type") or default
-    kind = declared.get_content_type()
-    encoding = _value(entity, "Content-Transfer-Encoding").lower()
-    if encoding in ("base64", "quoted-printable"):
-        raise NotConvertible(f"a part holds 8-bit text, though it says {encoding}")
-    if kind in _ENTITIES:
-        return _head(entity) + b"\r\n" + _entity(body, "text/plain", depth + 1, whole=True)
-    if kind.startswith(_UNTOUCHABLE):
-        raise NotConvertible(f"it holds 8-bit text in {kind}")
-    if kind.startswith("multipart/"):
-        boundary = declared.get_boundary("")
-        if not boundary:
-            raise NotConvertible(f"a {kind} names no boundary")
-        default = "message/rfc822" if kind == "multipart/digest" else "text/plain"
-        return _head(entity) + b"\r\n" + _parts(body, boundary, default, depth)
-    return _leaf(entity, body, kind, whole)
+class _Converter:
+    """Converts one message; it counts its parts."""
 
+    def __init__(self) -> None:
+        self._parts = 0
 
-def _parts(body: bytes, boundary: str, default: str, depth: int) -> bytes:
-    """Convert what stands between the delimiters (RFC 2046 5.1.1); nobody reads what stands before and behind."""
-    delimiter = re.compile(rb"(?:\A|(?<=\r\n))--" + re.escape(boundary.encode()) + rb"(--)?[ \t]*(?:\r\n|\Z)")
-    converted: list[bytes] = []
-    position, inside = 0, False
-    for match in delimiter.finditer(body):
-        converted += [_between(body[position : match.start()], inside, default, depth), match.group()]
-        position, inside = match.end(), match.group(1) is None
-        if not inside:
-            break
-    return b"".join((*converted, _between(body[position:], inside, default, depth)))
+    def entity(self, data: bytes, default: str, depth: int, *, whole: bool) -> bytes:
+        """Convert a message (`whole`) or a part: its header and its body."""
+        if data.isascii():
+            return data
+        self._parts += 1
+        if depth > MAX_DEPTH or self._parts > MAX_PARTS:
+            raise NotConvertible(f"it has more than {MAX_PARTS} parts, or more than {MAX_DEPTH} levels of them")
+        entity = Message.from_bytes(data)
+        if not entity.head.isascii():
+            raise NotConvertible("its header is not ASCII")
+        if not entity.head.endswith(b"\r\n\r\n") and entity.head != b"\r\n":
+            raise NotConvertible("its header has no end")
+        body = data[len(entity.head) :]
+        declared = Fields()
+        declared["Content-Type"] = _value(entity, "Content-Type") or default
+        kind = declared.get_content_type()
+        encoding = _value(entity, "Content-Transfer-Encoding").lower()
+        if encoding in ("base64", "quoted-printable"):
+            raise NotConvertible(f"a part holds 8-bit text, though it says {encoding}")
+        if kind in _ENTITIES:
+            return _head(entity) + b"\r\n" + self.entity(body, "text/plain", depth + 1, whole=True)
+        if kind.startswith(_UNTOUCHABLE):
+            raise NotConvertible(f"it holds 8-bit text in {kind}")
+        if kind.startswith("multipart/"):
+            boundary = declared.get_boundary("")
+            if not boundary:
+                raise NotConvertible(f"a {kind} names no boundary")
+            default = "message/rfc822" if kind == "multipart/digest" else "text/plain"
+            return _head(entity) + b"\r\n" + self._between(body, boundary, default, depth)
+        return _leaf(entity, body, kind, whole)
 
+    def _between(self, body: bytes, boundary: str, default: str, depth: int) -> bytes:
+        """Convert what stands between the delimiters (RFC 2046 5.1.1); nobody reads what stands before and behind."""
+        delimiter = re.compile(rb"(?:\A|(?<=\r\n))--" + re.escape(boundary.encode()) + rb"(--)?[ \t]*(?:\r\n|\Z)")
+        converted: list[bytes] = []
+        position, inside = 0, False
 
-def _between(data: bytes, inside: bool, default: str, depth: int) -> bytes:
-    if not inside:
-        return _NON_ASCII.sub(b"?", data)
-    return _entity(data, default, depth + 1, whole=False)
+        def convert(text: bytes) -> bytes:
+            return self.entity(text, default, depth + 1, whole=False) if inside else _NON_ASCII.sub(b"?", text)
+
+        for match in delimiter.finditer(body):
+            converted += [convert(body[position : match.start()]), match.group()]
+            position, inside = match.end(), match.group(1) is None
+            if not inside:
+                break
+        return b"".join((*converted, convert(body[position:])))
 
 
 def _leaf(entity: Message, body: bytes, kind: str, whole: bool) -> bytes:
@@ -87,7 +92,7 @@ def _leaf(entity: Message, body: bytes, kind: str, whole: bool) -> bytes:
     if entity.get("Content-Type") is None:
         fields.append(b"Content-Type: text/plain; charset=unknown-8bit\r\n")
     if kind.startswith("text/"):
-        encoding, encoded = b"quoted-printable", b"\r\n".join(map(_quoted, body.split(b"\r\n")))
+        encoding, encoded = b"quoted-printable", _quoted(body)
     else:
         # RFC 2046 5.1.1: the line end before a delimiter is the delimiter's, not the part's.
         encoding, encoded = b"base64", base64.encodebytes(body if whole else body.removesuffix(b"\r\n"))
@@ -95,8 +100,14 @@ def _leaf(entity: Message, body: bytes, kind: str, whole: bool) -> bytes:
     return b"".join((*fields, b"Content-Transfer-Encoding: ", encoding, b"\r\n\r\n", encoded))
 
 
-def _quoted(line: bytes) -> bytes:
-    return binascii.b2a_qp(line).replace(b"=\n", b"=\r\n")
+def _quoted(text: bytes) -> bytes:
+    ends = text.count(b"\r\n")
+    if ends == text.count(b"\n") == text.count(b"\r"):
+        encoded = binascii.b2a_qp(text, istext=True)
+    else:  # RFC 2045 6.7: a CR or LF alone is no line end
+        encoded = b"\r\n".join(binascii.b2a_qp(line) for line in text.split(b"\r\n"))
+    # Without a line end in sight it breaks lines by LF.
+    return encoded.replace(b"=\n", b"=\r\n")
 
 
 def _head(entity: Message) -> bytes:

@@ -14,6 +14,10 @@ from mailgw.delivery.sevenbit import MAX_DEPTH, NotConvertible, to_seven_bit
 
 TEXT = "Grüße, größer\r\n.\r\nFrom here \r\n\r\nx=y\t\r\n".encode()
 HEAD = b"From: a@example.org\r\nSubject: x\r\nMIME-Version: 1.0\r\n"
+_PIECES = (
+    *(b"--b", b"--", b"b", b"\r\n", b"\r", b"\n", b"\xff", b":", b" ", b"x"),
+    *(b"Content-Type: multipart/mixed; boundary=b", b"Content-Transfer-Encoding: 8bit"),
+)
 
 
 def leaves(data: bytes) -> list[tuple[str, bytes]]:
@@ -105,7 +109,8 @@ class SevenBitTests(SynchronousTestCase):
             (b"Content-Type: message/partial\r\n\r\n\xff\r\n", "message/partial"),
             (b"Content-Type: multipart/mixed\r\n\r\n\xff\r\n", "names no boundary"),
             (b"Content-Transfer-Encoding: BASE64\r\n\r\n\xff\r\n", "though it says base64"),
-            (nested + b"\r\n\xff\r\n", "nested more than 50 deep"),
+            (b"Content-Type: multipart/x; boundary=b\r\n\r\n" + b"--b\r\n\r\n\xff\r\n" * 1000, "more than 1000 parts"),
+            (nested + b"\r\n\xff\r\n", "more than 50 levels"),
         ):
             self.assertIn(words, str(self.assertRaises(NotConvertible, to_seven_bit, data)))
 
@@ -116,27 +121,7 @@ class SevenBitTests(SynchronousTestCase):
         self.assertTrue(found.isascii())
         self.assertEqual(leaves(found)[0][1], body)
 
-    @given(
-        st.lists(
-            st.sampled_from(
-                [
-                    b"--b",
-                    b"--",
-                    b"b",
-                    b"\r\n",
-                    b"\r",
-                    b"\n",
-                    b"\xff",
-                    b":",
-                    b" ",
-                    b"Content-Type: multipart/mixed; boundary=b",
-                    b"Content-Transfer-Encoding: 8bit",
-                    b"x",
-                ]
-            ),
-            max_size=40,
-        )
-    )
+    @given(st.lists(st.sampled_from(_PIECES), max_size=40))
     def test_hostile_bytes_are_converted_or_refused(self, pieces: list[bytes]) -> None:
         try:
             self.assertTrue(to_seven_bit(b"".join(pieces)).isascii())

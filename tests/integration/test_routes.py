@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from email import message_from_bytes
 from functools import partial
 from typing import Any
 
@@ -14,7 +15,7 @@ from mailgw.develop.sink import Sink
 from tests import postfix
 from tests.integration.gateway import Gateway
 from tests.integration.mailgw_command import run_mailgw
-from tests.integration.peers import PostfixTestCase, free_port
+from tests.integration.peers import AWKWARD, BODY, PostfixTestCase, free_port
 from tests.integration.world import GatewayTestCase, in_thread, reactor, send
 
 MESSAGE = "From: {0}\r\nMessage-ID: <m{1}@example.test>\r\nSubject: x\r\n\r\nbody\r\n"
@@ -183,6 +184,19 @@ class SmarthostsTests(PostfixTestCase):
         self.assertIn("from out.example.test (unknown [127.0.0.3])", self.sink.received[0].content.decode())
         self.assertIn("NOQUEUE: reject: RCPT from unknown[127.0.0.3]: 450 4.3.2", log_of_the_first.read_text())
         self.assertEqual([event for event in gateway.events if event.get("event") == "delayed"], [])
+
+    async def test_text_is_made_seven_bit_where_it_takes_no_other(self) -> None:
+        await self.make_world()
+        port = await self.start_postfix(
+            relayhost=f"[127.0.0.1]:{self.sink_port}", smtpd_discard_ehlo_keywords="8bitmime, smtputf8"
+        )
+        await self.start_gateway(relay="route:smart", more=f'[routes.smart]\nhosts = ["127.0.0.1:{port}"]\n')
+        submission = self.gateway.ports["submission"]
+        await in_thread(partial(send, tls=True), submission, "alice@example.test", ["d@outside.test"], AWKWARD)
+        await self.until(lambda: len(self.sink.received) == 1)
+        content = self.sink.received[0].content
+        self.assertTrue(content.isascii())
+        self.assertEqual(message_from_bytes(content).get_payload(decode=True), BODY)
 
     async def test_each_recipient_has_what_the_smarthost_said_of_it(self) -> None:
         await self.make_world()
