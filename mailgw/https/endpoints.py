@@ -59,9 +59,12 @@ class Endpoints:
         if uri.scheme != b"https":
             raise HttpsError("it is no https: URL")
         host = uri.host.decode("ascii")
-        options = optionsForClientTLS(
-            host, trustRoot=self.trust_root, extraCertificateOptions={"raiseMinimumTo": TLSVersion.TLSv1_2}
-        )
+        try:
+            options = optionsForClientTLS(
+                host, trustRoot=self.trust_root, extraCertificateOptions={"raiseMinimumTo": TLSVersion.TLSv1_2}
+            )
+        except ValueError:  # of the library for IDNA
+            raise HttpsError(f"no certificate can have the name {host[:100]}") from None
         return wrapClientTLS(options, _Endpoint(self, host, self.port or uri.port))
 
 

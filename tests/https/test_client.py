@@ -99,6 +99,17 @@ class PostTests(TestCase):
             await self.assertProblem(f"[{address}] is no public address", client=make_client(reactor, self.resolver))
         self.assertEqual(self.page.posted, [])
 
+    async def test_hosts_that_cannot_be(self) -> None:
+        for host in ("a_b.example", "-a-.example", f"{'a' * 100}.example", "a..b", "a%20b", "xn--", "*", "a.example:"):
+            with self.assertRaises(HttpsError) as caught:
+                await self.client.request("POST", f"https://{host}/", refuse, {}, b"report")
+            self.assertIn("no certificate can have the name", str(caught.exception), host)
+        for host in ("127.0.0.1", "[::1]", "0x7f.1"):  # only names are asked for
+            with self.assertRaises(HttpsError) as caught:
+                await self.client.request("POST", f"https://{host}:{self.number}/", refuse, {}, b"report")
+            self.assertIn("has no address", str(caught.exception))
+        self.assertEqual(self.page.posted, [])
+
     async def test_clear_text_is_not_spoken(self) -> None:
         with self.assertRaises(HttpsError):
             await self.client.request("POST", f"http://{HOST}:{self.number}/", refuse, {}, b"report")
