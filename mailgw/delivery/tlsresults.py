@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Literal, Protocol
 
 from mailgw.delivery.classify import Peer, Unreachable
 from mailgw.delivery.connection import SmtpConnection
@@ -10,6 +10,9 @@ from mailgw.delivery.opening import Access
 from mailgw.delivery.tlsa import HostTlsa, presented
 from mailgw.mail.address import ascii_domain
 from mailgw.mail.tlsresult import NO_POLICY, AppliedPolicy, FailureType, TlsResult
+
+# RFC 8461 4.1; RFC 8460 4.3 has no word for it.
+_NOT_NAMED: tuple[FailureType, str] = ("validation-failure", "the MTA-STS policy does not name the host")
 
 
 class TlsObserver(Protocol):
@@ -40,36 +43,48 @@ def tls_result(
     domain = ascii_domain(domain)  # RFC 8460 4.4 wants A-labels
     if access.tlsa is not None:
         policy = _by_dane(access.tlsa)
-    noted = connection.tls_failure if policy.type == "sts" else None
-    peer = connection.peer
-    if connection.tls and noted is None:
-        return TlsResult(domain, policy) if named else not_named(domain, policy, peer.name)
-    failure: FailureType = noted or "starttls-not-supported"
-    reason = connection.tls
-    if error is not None:
-        if error.failure is None:
-            return None
-        failure, reason = error.failure, ""
-        if error.handshake:
-            reason = connection.lost.removeprefix(f"{peer} ")
-        elif error.outcome.reply is not None:
-            reason = str(error.outcome.reply)
+    found = _failure(connection, access, error, policy, named)
+    if found is None:
+        return None
+    failure, reason = found
+    if not failure:
+        return TlsResult(domain, policy)
     return TlsResult(
         domain,
         policy,
         failure=failure,
         sending_ip=connection.local_address,
-        mx_host=peer.name,
-        receiving_ip=peer.address,
+        mx_host=connection.peer.name,
+        receiving_ip=connection.peer.address,
         helo=connection.announced,
         reason=reason,
     )
 
 
+def _failure(
+    connection: SmtpConnection, access: Access, error: Unreachable | None, policy: AppliedPolicy, named: bool
+) -> tuple[FailureType | Literal[""], str] | None:
+    """Give the failure with its reason; empty where there is none, and None where it never came to TLS."""
+    if connection.tls:  # whatever was said under it
+        if access.tlsa is not None:
+            # Where none is of use, the session goes on with whoever it is (RFC 7672 2.2).
+            return ("", "") if access.tlsa.use else ("tlsa-invalid", "none of the TLSA records can be used")
+        if policy.type != "sts":
+            return "", ""
+        return (connection.tls_failure or "", connection.tls) if named else _NOT_NAMED
+    if error is None:
+        return "starttls-not-supported", ""
+    if error.failure is None:
+        return None
+    if error.handshake:
+        return error.failure, connection.lost.removeprefix(f"{connection.peer} ")
+    return error.failure, str(error.outcome.reply or "")
+
+
 def not_named(domain: str, policy: AppliedPolicy, host: str) -> TlsResult:
-    """Say that an MTA-STS policy does not name an MX host (RFC 8461 4.1), for which RFC 8460 4.3 has no word."""
-    reason = "the MTA-STS policy does not name the host"
-    return TlsResult(domain, policy, failure="validation-failure", mx_host=host, reason=reason)
+    """Say that an MTA-STS policy does not name an MX host."""
+    failure, reason = _NOT_NAMED
+    return TlsResult(domain, policy, failure=failure, mx_host=host, reason=reason)
 
 
 def tlsa_unknown(domain: str, peer: Peer, error: Unreachable) -> TlsResult:

@@ -308,6 +308,14 @@ class ResultTests(DaneTestCase):
             await self.send()
             self.assertEqual([result.failure for result in self.results], [failure])
 
+    async def test_no_record_is_of_use(self) -> None:
+        """RFC 8460 4.3.2.1: "None of the records in the RRset were found to be valid." """
+        self.mx(OTHER, UNUSABLE)
+        await self.delivered("certificate not verified")
+        (result,) = self.results
+        self.assertEqual((result.failure, result.policy.type), ("tlsa-invalid", "tlsa"))
+        self.assertEqual(result.reason, "none of the TLSA records can be used")
+
     async def test_the_policy(self) -> None:
         records = [WRONG, record(GOOD, 3, 1, 1)]
         self.mx(GOOD, *records)
