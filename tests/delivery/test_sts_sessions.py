@@ -1,0 +1,140 @@
+"""Sessions with the MX hosts of a domain that has an MTA-STS policy: what holds, and what is reported (RFC 8461 5)."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.ssl import TLSVersion
+
+from mailgw.config import schema
+from mailgw.delivery.choice import AccessChooser
+from mailgw.delivery.clienttls import ClientTls
+from mailgw.delivery.relay import RelayAgent
+from mailgw.delivery.sessions import Sessions
+from mailgw.mail.tlsresult import TlsResult
+from mailgw.mta_sts.finder import PolicyFinder
+from mailgw.queue.item import Delayed, Delivered
+from tests.authority import Authority
+from tests.delivery.peers import deliveries, queued
+from tests.delivery.test_loopback import LoopbackTestCase
+from tests.fakes import FakeResolver
+from tests.mta_sts.case import MemoryStore, Web
+
+HOST = "mx.dest.example"
+POLICY = "version: STSv1\nmode: {mode}\nmx: {mx}\nmax_age: 604800\n"
+AUTHORITY = Authority()
+PLAIN = b"250 mx.example\r\n"
+
+
+class StsSessionTests(LoopbackTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.seen: list[TlsResult] = []
+        self.server_tls = AUTHORITY.issue(HOST).options()
+
+    async def send(self, mode: str, mx: str = HOST, **policy: Any) -> Any:
+        """Send one message; the policy has that mode and names that host."""
+        zone = {
+            "dest.example": {"MX": [(10, HOST)]},
+            HOST: {"A": ["127.0.0.1"]},
+            "_mta-sts.dest.example": {"TXT": ["v=STSv1; id=1"]},
+        }
+        resolver, network = FakeResolver(zone), reactor
+        finder = PolicyFinder(resolver, Web(POLICY.format(mode=mode, mx=mx).encode()), MemoryStore(), network)  # type: ignore[arg-type]
+        policies = {"dest.example": schema.TlsPolicy(**policy)} if policy else {}
+        sessions = Sessions(
+            network,  # type: ignore[arg-type]
+            resolver,
+            schema.Relay(connect_timeout=1.0, port=self.port),
+            {},
+            "gw.example.org",
+            self.threads,
+            random.Random(1),
+            ClientTls(AUTHORITY.root),
+            AccessChooser(policies, finder, self.seen.append),
+            self.seen.append,
+        )
+        agent = RelayAgent(sessions, self.threads)
+        self.addCleanup(lambda: Deferred.fromCoroutine(agent.close()))
+        (outcome,) = await agent.deliver(queued(), deliveries("mx:dest.example"))
+        return outcome
+
+    def reported(self) -> tuple[str, str, str]:
+        """The only thing reported: kind of policy, failure, reason."""
+        (result,) = self.seen
+        return result.policy.type, result.failure, result.reason
+
+    async def test_enforced_and_fulfilled(self) -> None:
+        self.serve()
+        outcome = await self.send("enforce")
+        self.assertIsInstance(outcome, Delivered)
+        self.assertIn("certificate verified", outcome.detail)
+        self.assertEqual(self.reported(), ("sts", "", ""))
+
+    async def test_enforced_and_not_fulfilled(self) -> None:
+        for identity, failure, words in (
+            (AUTHORITY.issue("www.dest.example"), "certificate-host-mismatch", "is for another name"),
+            (AUTHORITY.issue(HOST, days=-1), "certificate-expired", "has expired"),
+            (Authority("Other").issue(HOST), "certificate-not-trusted", "is signed by nobody whom we trust"),
+        ):
+            self.seen.clear()
+            self.server_tls = identity.options()
+            peer = self.serve()
+            outcome = await self.send("enforce")
+            self.assertIsInstance(outcome, Delayed)
+            self.assertEqual((outcome.status, outcome.site_wide), ("4.7.5", False))
+            self.assertIn(words, outcome.reason)
+            self.assertIn("the domain's MTA-STS policy demands", outcome.reason)
+            self.assertEqual(self.reported()[:2], ("sts", failure))
+            self.assertEqual((len(peer.sessions), peer.contents), (1, []))
+
+    async def test_enforced_and_no_starttls(self) -> None:
+        peer = self.serve(EHLO=PLAIN)
+        outcome = await self.send("enforce")
+        self.assertEqual((outcome.status, peer.contents), ("4.7.4", []))
+        self.assertIn("the domain's MTA-STS policy demands", outcome.reason)
+        self.assertEqual(self.reported()[:2], ("sts", "starttls-not-supported"))
+
+    async def test_tested_and_not_fulfilled(self) -> None:
+        """RFC 8461 5: mail goes on, and the domain hears what would have failed."""
+        self.server_tls = AUTHORITY.issue(HOST, days=-1).options()
+        self.serve()
+        outcome = await self.send("testing")
+        self.assertIsInstance(outcome, Delivered)
+        self.assertIn("certificate not verified: it has expired", outcome.detail)
+        self.assertEqual(self.reported()[:2], ("sts", "certificate-expired"))
+        self.assertIn("it has expired", self.reported()[2])
+
+    async def test_tested_and_no_starttls(self) -> None:
+        self.serve(EHLO=PLAIN)
+        self.assertIsInstance(await self.send("testing"), Delivered)
+        self.assertEqual(self.reported()[:2], ("sts", "starttls-not-supported"))
+
+    async def test_tested_and_not_named(self) -> None:
+        self.serve()
+        self.assertIsInstance(await self.send("testing", "old.dest.example"), Delivered)
+        self.assertEqual(self.reported(), ("sts", "validation-failure", "the MTA-STS policy does not name the host"))
+
+    async def test_tested_and_fulfilled(self) -> None:
+        self.serve()
+        outcome = await self.send("testing")
+        self.assertIn("certificate verified", outcome.detail)
+        self.assertEqual(self.reported(), ("sts", "", ""))
+
+    async def test_ignored(self) -> None:
+        self.server_tls = AUTHORITY.issue(HOST, days=-1).options()
+        self.serve()
+        outcome = await self.send("enforce", "old.dest.example", tls="opportunistic", ignore=("mta-sts",))
+        self.assertIsInstance(outcome, Delivered)
+        self.assertEqual(self.reported(), ("no-policy-found", "", ""))
+
+    async def test_a_newer_tls_than_the_host_has(self) -> None:
+        self.server_tls = AUTHORITY.issue(HOST).options(lowerMaximumSecurityTo=TLSVersion.TLSv1_2)
+        self.serve()
+        self.assertIsInstance(await self.send("enforce"), Delivered)
+        outcome = await self.send("enforce", minimum_version="1.3")
+        self.assertIsInstance(outcome, Delayed)
+        self.assertEqual(outcome.status, "4.7.5")
