@@ -18,6 +18,7 @@ from mailgw.commands.replay import replay
 from mailgw.commands.reports import reports
 from mailgw.commands.route import route
 from mailgw.commands.send import send
+from mailgw.commands.tls import tls
 from mailgw.commands.trace import trace
 from mailgw.commands.user import user
 from mailgw.operation.release import release
@@ -47,6 +48,7 @@ for command in (
     reports,
     route,
     send,
+    tls,
     trace,
     user,
 ):
