@@ -64,8 +64,8 @@ def make_next_hops(
         AccessChooser(settings.tls_policies, finder, observer),
         observer,
     )
-    if settings.relay.dane and place.number == 0:  # one says it for all workers
-        watch = DaneWatch(resolver, reactor)
+    if place.number == 0:  # one says it for all workers
+        watch = DaneWatch(resolver, reactor, lambda: sessions.settings.dane)
         parts = (*parts, Part("DANE", watch.start, watch.stop))
     return WayOut(sessions, parts)
 

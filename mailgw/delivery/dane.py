@@ -14,7 +14,7 @@ from OpenSSL.crypto import X509, X509Store, X509StoreContext, X509StoreContextEr
 from service_identity import CertificateError
 from service_identity.hazmat import DNS_ID, DNSPattern
 
-from mailgw.delivery.tlsa import CERTIFICATE, DANE_EE, DANE_TA, FULL, KEY, advised, matches, stands_for
+from mailgw.delivery.tlsa import CERTIFICATE, DANE_EE, DANE_TA, FULL, advised, standing_for
 from mailgw.dns.interface import TlsaRecord
 from mailgw.mail.tlsresult import FailureType
 
@@ -47,10 +47,9 @@ def authenticate(records: Sequence[TlsaRecord], chain: Sequence[x509.Certificate
     """
     if not chain:
         raise NotAuthentic("validation-failure", "is not there")
-    for record in records:
-        # RFC 7672 3.1.1, RFC 7671 5.1: names and dates in it mean nothing then.
-        if record.usage == DANE_EE and matches(record, chain):
-            return Proof(record)
+    # RFC 7672 3.1.1, RFC 7671 5.1: names and dates in it mean nothing where its own certificate is published.
+    for record in standing_for(chain[0], (record for record in records if record.usage == DANE_EE)):
+        return Proof(record)
     anchors = dict(_anchors(records, chain))
     if not anchors:
         raise NotAuthentic("tlsa-invalid", f"fits no TLSA record; {advised(chain[0])} would fit")
@@ -69,15 +68,16 @@ def _anchors(
     RFC 7671 5.2.2, 5.2.3: they have to be in the chain, but for those that stand in DNS in full: a certificate, or the
     key that signed the last one of the chain.
     """
-    for record in records:
-        if record.usage != DANE_TA:
+    above = [record for record in records if record.usage == DANE_TA]
+    for certificate in chain[1:]:
+        for record in standing_for(certificate, above):
+            yield certificate, record
+    for record in above:
+        if record.matching != FULL:
             continue
-        for certificate in chain[1:]:
-            if stands_for(record, certificate):
-                yield certificate, record
-        if record.matching == FULL and record.selector == CERTIFICATE:
+        if record.selector == CERTIFICATE:
             yield x509.load_der_x509_certificate(record.data), record
-        if record.matching == FULL and record.selector == KEY and _is_signed(chain[-1], record.data):
+        elif _is_signed(chain[-1], record.data):
             yield chain[-1], record
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
@@ -14,11 +16,13 @@ INTERVAL = 3600.0
 
 
 class DaneWatch:
-    """Looks at the start and every hour, and says in the log when it is not so, and when that has changed."""
+    """Looks at the start and every hour, while DANE is `wanted`, and says in the log when it is not so, and when that
+    has changed."""
 
     log = Logger()
 
-    def __init__(self, resolver: Resolver, clock: IReactorTime) -> None:
+    def __init__(self, resolver: Resolver, clock: IReactorTime, wanted: Callable[[], bool] = lambda: True) -> None:
+        self._wanted = wanted
         self._resolver = resolver
         self._validating = True
         self._asking: Deferred[None] | None = None
@@ -43,6 +47,8 @@ class DaneWatch:
         self._asking = None
 
     async def _ask(self) -> None:
+        if not self._wanted():
+            return
         try:
             validating = await is_validating(self._resolver)
         except DnsFailure:

@@ -211,6 +211,7 @@ class Sessions:
         except Unreachable as error:
             if observed and self._observer is not None:
                 self._observer(tlsa_unknown(hops.domain, peer, error))
+            self._left_by_dane(error, peer, hops.domain)
             raise
         opportunistic = access.tls == "opportunistic"
         server = (peer.address, port)  # behind another port of the address TLS may be sound
@@ -221,6 +222,8 @@ class Sessions:
         except Unreachable as error:
             if access.username:
                 self._by_route.clear()  # perhaps the password is wrong: the next attempt reads its file anew
+            if access.basis == "dane" and error.failure:
+                self._left_by_dane(error, peer, hops.domain)
             if not error.handshake or not opportunistic or access.username:
                 raise
             reason = error.outcome.reason
@@ -229,6 +232,13 @@ class Sessions:
             self._clear_text.clear()
         self._clear_text[server] = self._reactor.seconds() + CLEAR_TEXT_TIME
         return await self._open(peer, port, evolve(access, tls="none"), hops)
+
+    def _left_by_dane(self, error: Unreachable, peer: Peer, domain: str) -> None:
+        """Tell the log that the host gets no mail, which the next one may hide, and who waits what can be done."""
+        self.log.warn("no mail to {peer}: {reason}", event="dane_failed", peer=str(peer), reason=error.outcome.reason)
+        if domain:
+            way_out = f'to send nonetheless: [tls_policies."{domain}"] ignore = ["dane"]'
+            error.outcome = evolve(error.outcome, reason=f"{error.outcome.reason}; {way_out}")
 
     async def _open(
         self, peer: Peer, port: int, access: Access, hops: NextHops, *, observed: bool = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from attrs import frozen
 from cryptography import x509
@@ -70,12 +70,19 @@ def is_usable(record: TlsaRecord) -> bool:
 def matches(record: TlsaRecord, chain: Sequence[x509.Certificate]) -> bool:
     """Whether a record stands for the host's certificate (usage 3), or for one above it that is in the chain (2)."""
     candidates = chain[:1] if record.usage == DANE_EE else chain[1:]
-    return any(stands_for(record, certificate) for certificate in candidates)
+    return any(any(standing_for(certificate, [record])) for certificate in candidates)
 
 
-def stands_for(record: TlsaRecord, certificate: x509.Certificate) -> bool:
-    """Whether its data are the certificate's, whatever the usage."""
-    return association(certificate, record.selector, record.matching) == record.data
+def standing_for(certificate: x509.Certificate, records: Iterable[TlsaRecord]) -> Iterator[TlsaRecord]:
+    """Give the records whose data are the certificate's, whatever their usage. Each kind of data is made once, however
+    many records there are."""
+    made: dict[tuple[int, int], bytes | None] = {}
+    for record in records:
+        kind = (record.selector, record.matching)
+        if kind not in made:
+            made[kind] = association(certificate, *kind)
+        if made[kind] == record.data:
+            yield record
 
 
 def association(certificate: x509.Certificate, selector: int, matching: int) -> bytes | None:

@@ -128,7 +128,8 @@ class ProofTests(DaneTestCase):
         peer = self.mx(GOOD, WRONG)
         outcome = await self.delayed("has a certificate that fits no TLSA record")
         self.assertEqual((outcome.status, outcome.site_wide), ("4.7.5", True))
-        for words in (f"{HOST} [127.0.0.1]", "3 1 1 ", f"TLSA of {HOST}", "would fit", "DANE"):
+        way_out = 'to send nonetheless: [tls_policies."example.org"] ignore = ["dane"]'
+        for words in (f"{HOST} [127.0.0.1]", "3 1 1 ", f"TLSA of {HOST}", "would fit", "DANE", way_out):
             self.assertIn(words, outcome.reason)
         self.assertEqual(peer.contents, [])
         self.assertEqual([line.split()[0] for line in peer.sessions[0]], ["EHLO", "STARTTLS"])
@@ -204,6 +205,7 @@ class DowngradeTests(DaneTestCase):
         peer = self.mx(GOOD)
         self.resolver.set(f"_{self.port}._tcp.{HOST}", FAIL)
         outcome = await self.delayed(f"whether {HOST} wants TLS (DANE)")
+        self.assertIn('ignore = ["dane"]', outcome.reason)
         self.assertEqual((outcome.status, peer.sessions), ("4.4.3", []))
 
     async def test_the_next_host_is_tried(self) -> None:

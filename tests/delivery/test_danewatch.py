@@ -51,6 +51,16 @@ class DaneWatchTests(SynchronousTestCase):
         self.watch.start()
         self.assertEqual(self.events, [])
 
+    def test_while_it_is_wanted(self) -> None:
+        wanted = False
+        watch = DaneWatch(self.resolver, self.clock, lambda: wanted)
+        self.addCleanup(watch.stop)
+        watch.start()
+        self.assertEqual((self.events, self.resolver.asked), ([], []))
+        wanted = True
+        self.clock.advance(INTERVAL)
+        self.assertEqual(self.events, ["dane_off warn"])
+
     def test_stopped_while_it_asks(self) -> None:
         self.resolver.silent = True
         self.watch.start()
