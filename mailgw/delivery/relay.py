@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from attrs import evolve
+from attrs import define, evolve
 from twisted.logger import Logger
 
 from mailgw.delivery import tlspolicy
@@ -20,6 +20,14 @@ from mailgw.smtp.client import MailTransaction
 
 # Hosts that one attempt opens a session with, when the first takes a part or nothing for now.
 MAX_SESSIONS = 2
+
+
+@define
+class _Left:
+    """What an attempt may still open and try."""
+
+    sessions: int
+    tries: int
 
 
 class RelayAgent:
@@ -62,7 +70,8 @@ class RelayAgent:
 
     async def _try_hosts(self, hops: NextHops, attempt: Attempt, dns: LookupTime, sessions: int, but: str = "") -> None:
         """Go from address to address until nobody is pending, or enough was tried; not to the address `but`."""
-        tries = self.sessions.settings.max_addresses
+        left = _Left(sessions, self.sessions.settings.max_addresses)
+        down: list[tuple[Peer, int]] = []
         for host, port in hops.hosts:
             if not attempt.pending:
                 return
@@ -73,19 +82,30 @@ class RelayAgent:
                 attempt.note_all(error.outcome)
                 continue
             for address in addresses:
-                if not attempt.pending or sessions == 0 or tries == 0:
-                    return
                 if address == but:
                     continue
-                try:
-                    connection = await self.sessions.connect(Peer(host, address), port, hops, dns=dns)
-                except Unreachable as error:
-                    tries -= not error.no_way
-                    attempt.note_all(tlspolicy.unreachable(attempt.message, error), weak=error.no_way)
-                    continue
-                tries -= 1
-                sessions -= 1
-                await self._use(connection, hops, attempt)
+                if self.sessions.down.is_down((address, port)):
+                    down.append((Peer(host, address), port))
+                elif not await self._try(Peer(host, address), port, hops, attempt, dns, left):
+                    return
+        for peer, port in down:
+            if not await self._try(peer, port, hops, attempt, dns, left):
+                return
+
+    async def _try(self, peer: Peer, port: int, hops: NextHops, attempt: Attempt, dns: LookupTime, left: _Left) -> bool:
+        """Try an address, if there is still somebody to send to and something left; False when there is not."""
+        if not attempt.pending or left.sessions == 0 or left.tries == 0:
+            return False
+        try:
+            connection = await self.sessions.connect(peer, port, hops, dns=dns)
+        except Unreachable as error:
+            left.tries -= not error.no_way
+            attempt.note_all(tlspolicy.unreachable(attempt.message, error), weak=error.no_way)
+            return True
+        left.tries -= 1
+        left.sessions -= 1
+        await self._use(connection, hops, attempt)
+        return True
 
     async def _use(self, connection: SmtpConnection, hops: NextHops, attempt: Attempt) -> bool:
         """Send over a session to all who are pending. False when it was stale: an idle one that was gone already."""

@@ -19,6 +19,7 @@ from mailgw.delivery.choice import AccessChooser, Choice
 from mailgw.delivery.classify import Peer, Unreachable
 from mailgw.delivery.clienttls import ClientTls
 from mailgw.delivery.connection import SmtpConnection
+from mailgw.delivery.downhosts import DownHosts
 from mailgw.delivery.localend import LocalEnd, has_no_way
 from mailgw.delivery.lookuptime import LookupTime
 from mailgw.delivery.mx import MailExchangers
@@ -103,6 +104,7 @@ class Sessions:
         self.settings = settings
         self.exchangers = MailExchangers(resolver, hostname, random)
         self.pool = ConnectionPool(settings)
+        self.down = DownHosts(reactor)
         self._reactor = reactor
         self._outbox = Outbox(reactor)
         self._routes = routes
@@ -255,7 +257,11 @@ class Sessions:
         except (ConnectError, OSError) as error:
             reason = f"no connection to {peer} port {port}{' from ' if source else ''}{source}: {error}"
             outcome = Delayed(NO_CONNECTION, reason, str(peer), site_wide=True)
-            raise Unreachable(outcome, no_way=has_no_way(error)) from error
+            no_way = has_no_way(error)
+            if not no_way:
+                self.down.down((peer.address, port), reason)
+            raise Unreachable(outcome, no_way=no_way) from error
+        self.down.up((peer.address, port))
         self.pool.add(connection)
         try:
             await open_session(connection, access, local.name, self._tls)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.logger import capturedLogs
+
 from mailgw.config import schema
 from mailgw.queue.item import Delayed, Delivered, Failed
 from tests.delivery.peers import HANG_UP, PLAIN_EHLO, ScriptedPeer, deliveries, queued
@@ -75,6 +77,51 @@ class NextTests(SmarthostTestCase):
         (outcome,) = self.send()
         self.assertEqual((outcome.status, outcome.remote, str(outcome.reply)), ("4.2.2", FIRST, "450 4.2.2 full"))
         self.assertFalse(outcome.site_wide)
+
+    def test_a_greeting_of_5yz_is_for_this_host_only(self) -> None:
+        """RFC 5321 3.1, RFC 7504 3."""
+        for greeting in (b"554 not you\r\n", b"521 no mail here\r\n"):
+            self.agent = self.make_agent()
+            self.peer(FIRST, greeting=greeting)
+            self.peer(SECOND)
+            self.assertEqual(self.send()[0].remote, SECOND)
+
+    def test_one_that_is_silent_is_waited_for_once(self) -> None:
+        """Each session waited for its time-out again."""
+        self.agent = self.make_agent(max_messages=1)
+        self.network.silent.add(FIRST)
+        self.peer(SECOND)
+        with capturedLogs() as events:
+            attempt = self.start(to=deliveries("route:smart"))
+            self.network.pass_time(30)
+        self.assertEqual(self.successResultOf(attempt)[0].remote, SECOND)
+        (event,) = [event for event in events if event.get("event") == "host_down"]
+        self.assertIn(f"no connection to {FIRST} port 25", event["reason"])
+        for _ in range(3):
+            self.assertEqual(self.send()[0].remote, SECOND)
+        self.assertEqual(self.network.connected.count(FIRST), 1)
+        # After five minutes one attempt looks whether it is back.
+        self.network.pass_time(301)
+        probing = self.start(to=deliveries("route:smart"))
+        self.assertNoResult(probing)
+        self.assertEqual(self.send()[0].remote, SECOND)
+        self.network.pass_time(30)
+        self.assertEqual(self.successResultOf(probing)[0].remote, SECOND)
+        self.assertEqual(self.network.connected.count(FIRST), 2)
+
+    def test_one_that_is_back_comes_first_again(self) -> None:
+        self.agent = self.make_agent(max_messages=1)
+        self.peer(SECOND)
+        self.send()
+        self.peer(FIRST)
+        self.network.pass_time(301)
+        for _ in range(2):
+            self.assertEqual(self.send()[0].remote, FIRST)
+
+    def test_all_are_tried_where_all_were_down(self) -> None:
+        self.assertIsInstance(self.send()[0], Delayed)
+        self.peer(THIRD)
+        self.assertEqual(self.send()[0].remote, THIRD)
 
     def test_the_first_is_asked_first_next_time(self) -> None:
         self.peer(FIRST, greeting=[b"421 busy\r\n", b"220 hello\r\n"])
