@@ -13,7 +13,7 @@ from attrs import evolve
 from mailgw.composition import judging
 from mailgw.composition.etc import Etc, load
 from mailgw.composition.history import make_history
-from mailgw.composition.inbound import make_inbound, trace_settings
+from mailgw.composition.inbound import make_inbound
 from mailgw.composition.learning import make_learning
 from mailgw.composition.outbound import make_outbound
 from mailgw.composition.reload import Reload, with_ways
@@ -93,7 +93,7 @@ def _gateway(
         changed = with_ways(settings, new.settings)
         etc.ways.become(changed)
         outbound.sessions.become(changed.relay, changed.routes, changed.tls_policies)
-        inbound.copies.trace = trace_settings(new.settings)
+        inbound.become(new.settings, etc.router)
 
     reload = Reload(whole, take, observer.reopen, reactor, cpu)
     parts = (

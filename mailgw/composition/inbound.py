@@ -27,8 +27,10 @@ from mailgw.reception.intake import IntakeSettings
 from mailgw.reception.listener import ListenerFactory
 from mailgw.reception.networks import Networks
 from mailgw.reception.rates import Rates
+from mailgw.reception.sender_policy import SenderPolicy
 from mailgw.reception.session import SessionSettings
 from mailgw.reception.sessions import Sessions
+from mailgw.routing.interface import Router
 from mailgw.routing.listing import RecipientCommands
 from mailgw.routing.returns import ReturningRouter
 from mailgw.verdict.judge import Judge
@@ -41,7 +43,13 @@ class Inbound:
     bindings: tuple[Binding, ...]
     sessions: Sessions
     copies: Copies
+    senders: SenderPolicy
     parts: tuple[Part, ...]
+
+    def become(self, settings: Settings, router: Router) -> None:
+        """Take what a reload takes."""
+        self.copies.trace = trace_settings(settings)
+        self.senders.become(_sender_policy(settings, router))
 
 
 def make_inbound(
@@ -62,8 +70,9 @@ def make_inbound(
     guard = Guard(
         settings.limits, Rates(settings.rates), Networks(settings.own_networks), MemoryHistory(reactor), reactor
     )
-    copies = Copies(trace_settings(settings), settings.queue, settings.quarantine, etc.router)
-    intake = _intake(etc, judge, outbound, copies, reactor, guard, make_id, observers, recorder)
+    senders = _sender_policy(settings, etc.router)
+    copies = Copies(trace_settings(settings), settings.queue, settings.quarantine, senders)
+    intake = _intake(etc, judge, outbound, copies, senders, reactor, guard, make_id, observers, recorder)
     authenticator = UserFile(settings.routing.users_file, cpu, reactor)
     make_tls = tls.server_engines(settings.tls, place.read)
 
@@ -87,6 +96,7 @@ def make_inbound(
         tuple(binding for item in settings.listeners.items() for binding in bindings_of(*item)),
         sessions,
         copies,
+        senders,
         (
             Part("users and aliases", etc.router.start, etc.router.stop),
             Part("recipients", recipients.start, recipients.stop),
@@ -99,6 +109,7 @@ def _intake(
     judge: Judge,
     outbound: Outbound,
     copies: Copies,
+    senders: SenderPolicy,
     reactor: Any,
     guard: Guard,
     make_id: Callable[[], str],
@@ -129,7 +140,13 @@ def _intake(
         postmaster_domain=next(iter(settings.domains), settings.hostname),
         verifier=outbound.verifier,
         guard=guard,
+        senders=senders,
     )
+
+
+def _sender_policy(settings: Settings, router: Router) -> SenderPolicy:
+    """Say who may write under which address."""
+    return SenderPolicy.of(settings.submission, router, settings.routing.separators)
 
 
 def trace_settings(settings: Settings) -> TraceSettings:

@@ -22,7 +22,7 @@ from mailgw.operation.threads import Pool
 WAYS_OUT = ("default", "rules", "source_addresses", "helo", "family")
 TAKEN = (
     *("filters_file", "rules_file", "tests_directory", "trace.", "timeouts.check", "relay.rules.", "routes."),
-    "tls_policies.",
+    *("tls_policies.", "submission."),
     *(f"relay.{key}" for key in WAYS_OUT),
 )
 

@@ -21,7 +21,8 @@ from mailgw.reception import trace
 from mailgw.reception.authorship import authorship
 from mailgw.reception.fanout import deliveries
 from mailgw.reception.forwarding import for_outside
-from mailgw.routing.interface import Routed, Router
+from mailgw.reception.sender_policy import SenderPolicy
+from mailgw.routing.interface import Routed
 from mailgw.senderauth.received_spf import received_spf
 from mailgw.senderauth.results import authentication_results, forged
 from mailgw.verdict.judgement import Judged
@@ -39,25 +40,27 @@ class TraceSettings:
 
 
 class Copies:
-    """Makes the queue's entries. `router` knows whose an address is."""
+    """Makes the queue's entries. `senders` knows who may write under which address."""
 
     log: ClassVar[Logger] = Logger()
 
-    def __init__(self, trace_settings: TraceSettings, queue: Queue, quarantine: Quarantine, router: Router) -> None:
+    def __init__(
+        self, trace_settings: TraceSettings, queue: Queue, quarantine: Quarantine, senders: SenderPolicy
+    ) -> None:
         self.trace = trace_settings
         self._queue = queue
         self._quarantine = quarantine
-        self._router = router
+        self._senders = senders
 
     def author_domain(self, transaction: Transaction, message: Message) -> str:
-        """Give the domain that may be signed for; empty where From is not the user's own. Once a transaction: it logs.
+        """Give the domain that may be signed for; empty where From is not the user's. Once a transaction: it logs.
 
         Decided now, since users and aliases may change while the message waits.
         """
         identity = transaction.client.identity
         if not identity:
             return ""
-        found = authorship(message, identity, self._router)
+        found = authorship(message, identity, self._senders)
         if not found.domain:
             self.log.info(
                 "{transaction} of {identity} will not be signed: {reason}",

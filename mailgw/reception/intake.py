@@ -18,6 +18,7 @@ from mailgw.reception.acceptance import Acceptance
 from mailgw.reception.guard import Guard
 from mailgw.reception.incoming import Incoming, NoWriter
 from mailgw.reception.link import Link
+from mailgw.reception.sender_policy import SenderPolicy
 from mailgw.reception.verification import unknown, verify
 from mailgw.routing.interface import Origin, RecipientVerifier, Routed, Router, Unknown
 from mailgw.smtp import events
@@ -43,6 +44,7 @@ class IntakeSettings:
     postmaster_domain: str
     verifier: RecipientVerifier
     guard: Guard
+    senders: SenderPolicy
 
 
 class Intake:
@@ -72,6 +74,9 @@ class Intake:
             incoming.abandon()
 
     def mail(self, event: events.Mail) -> Reply:
+        refusal = self._settings.senders.refuse_reverse_path(self.client.identity, event.reverse_path)
+        if refusal is not None:
+            return self._refuse_sender(event.reverse_path, refusal)
         self._envelope = Envelope(
             event.reverse_path,
             body=event.body,
@@ -129,6 +134,18 @@ class Intake:
         )
         return reply
 
+    def _refuse_sender(self, reverse_path: Mailbox | None, reply: Reply) -> Reply:
+        self.log.info(
+            "refused mail of {identity} as <{sender}>: {reason}",
+            event="sender_refused",
+            identity=self.client.identity,
+            sender=str(reverse_path or ""),
+            address=self.client.address,
+            reason=reply.lines[0],
+            session=self.client.session_id,
+        )
+        return reply
+
     async def data(self, link: Link) -> Reply:
         """Take the message and decide about it. The reply is the one to the final dot."""
         transaction_id = self._settings.new_id()
@@ -180,5 +197,8 @@ class Intake:
             evolve(self._envelope, recipients=tuple(recipient for recipient, _ in self._recipients)),
         )
         transaction.message = await incoming.message()
+        refusal = self._settings.senders.refuse_author(self.client.identity, transaction.message)
+        if refusal is not None:
+            return self._refuse_sender(self._envelope.reverse_path, refusal), False
         routes = [routed for _, routed in self._recipients]
         return await self._settings.acceptance.accept(transaction, routes, self._early)

@@ -61,6 +61,10 @@ root = "{mail}"
 servers = ["127.0.0.1:{dns}"]
 timeout = {dns_timeout}
 
+# Whose messages our users send in many tests.
+[submission.send_as."*"]
+addresses = ["sender.test"]
+
 [relay]
 default = "{relay}"
 port = {relay_port}

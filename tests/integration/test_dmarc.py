@@ -20,9 +20,9 @@ def text(author: str) -> str:
 
 
 class DmarcTests(GatewayTestCase):
-    async def start(self, filters: str = "") -> None:
+    async def start(self, filters: str = "", more: str = "") -> None:
         await self.make_world(zone=ZONE)
-        await self.start_gateway({"filters.toml": filters})
+        await self.start_gateway({"filters.toml": filters}, more=more)
 
     async def send(self, message: bytes, sender: str = "carol@sender.test") -> None:
         await in_thread(send, self.gateway.ports["mx"], sender, ["alice@example.test"], message)
@@ -63,7 +63,7 @@ class DmarcTests(GatewayTestCase):
         self.assertIn("DMARC_EXCEPTION", accepted["symbols"])
 
     async def test_mail_of_our_users_is_not_checked(self) -> None:
-        await self.start('[rules]\nDMARC_FAIL_REJECT = "reject"\n')
+        await self.start('[rules]\nDMARC_FAIL_REJECT = "reject"\n', more="[submission]\ncheck_senders = false\n")
         message = text("ceo@protected.test").replace("\n", "\r\n").encode()
         port = self.gateway.ports["submission"]
         await in_thread(lambda: send(port, "alice@example.test", ["alice@example.test"], message, tls=True))

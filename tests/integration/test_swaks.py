@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 
 from mailgw.develop.sink import Manners
 from tests.integration.gateway import PASSWORD
@@ -81,6 +83,24 @@ class SwaksTests(GatewayTestCase):
         text, status = await swaks(*self.client("submission", "--tls", *self.login("wrong"), "--to", "a@outside.test"))
         self.assertIn("535 5.7.8", text)
         self.assertNotEqual(status, 0)
+
+    async def test_users_write_as_themselves_only(self) -> None:
+        to = ("--to", "x@outside.test", "--body", "x")
+        for sender, author in (("bob@example.test", "alice@example.test"), ("alice@example.test", "bob@example.test")):
+            names = ("--from", sender, "--header", f"From: {author}")
+            text, status = await swaks(*self.client("submission", "--tls", *self.login(), *names, *to))
+            self.assertNotEqual(status, 0, text)
+            self.assertIn("550 5.7.1 <bob@example.test> is not yours: send as <alice@example.test>", text)
+
+    async def test_leave_to_write_as_another_comes_with_a_reload(self) -> None:
+        configuration = self.gateway.etc / "mailgw.toml"
+        leave = '[submission.send_as."alice@example.test"]\naddresses = ["bob@example.test"]\n'
+        configuration.write_text(configuration.read_text() + leave)
+        os.kill(self.gateway.pid, signal.SIGHUP)
+        await self.gateway.wait_for(event="reloaded")
+        names = ("--from", "bob@example.test", "--header", "From: bob@example.test", "--to", "x@outside.test")
+        text, status = await swaks(*self.client("submission", "--tls", *self.login(), *names, "--body", "x"))
+        self.assertEqual(status, 0, text)
 
     async def test_submission_wants_tls_and_a_login(self) -> None:
         text, _ = await swaks(*self.client("submission", "--from", "alice@example.test", "--to", "a@outside.test"))

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransportWithDisconnection
 
-from mailgw.config.schema import DEFAULT_RATES, Limits, Listener, Quarantine, Queue, Rate, Timeouts
+from mailgw.config.schema import DEFAULT_RATES, Limits, Listener, Quarantine, Queue, Rate, Submission, Timeouts
 from mailgw.mail.address import Mailbox
 from mailgw.mail.transaction import Client, Transaction
 from mailgw.mail.verdict import Verdict
@@ -26,6 +26,7 @@ from mailgw.reception.intake import IntakeSettings
 from mailgw.reception.listener import ListenerFactory
 from mailgw.reception.networks import Networks
 from mailgw.reception.rates import Rates
+from mailgw.reception.sender_policy import SenderPolicy
 from mailgw.reception.session import SessionSettings
 from mailgw.reception.sessions import Sessions
 from mailgw.routing.interface import REPORT, Origin, Routed, Target, Unknown, Verification
@@ -170,6 +171,7 @@ class Server:
         store: MemoryStore | None = None,
         rates: Mapping[str, Rate] = NO_RATES,
         own_networks: Sequence[str] = (),
+        submission: Submission | None = None,
         **listener: Any,
     ) -> None:
         """`listener` has more keys of its section."""
@@ -189,11 +191,12 @@ class Server:
         self.sessions = Sessions(self.clock, timeouts.command_under_load)
         self._ids = iter(range(10**6))
         self.guard = Guard(limits, Rates(rates), Networks(own_networks), MemoryHistory(self.clock), self.clock)
+        senders = SenderPolicy.of(submission or Submission(), FakeRouter())
         acceptance = Acceptance(
             self.judge,  # type: ignore[arg-type]
             self.store,
             self.offered.append,
-            Copies(TraceSettings("mx.ours.example", "mx.ours.example", True), Queue(), Quarantine(), FakeRouter()),
+            Copies(TraceSettings("mx.ours.example", "mx.ours.example", True), Queue(), Quarantine(), senders),
             limits,
             self.guard,
             self.clock,
@@ -212,6 +215,7 @@ class Server:
             postmaster_domain="ours.example",
             verifier=self.verifier,
             guard=self.guard,
+            senders=senders,
         )
         section = Listener(kind=kind, tls=tls, **listener)  # type: ignore[arg-type]
         session_settings = SessionSettings(

@@ -17,7 +17,18 @@ from mailgw.config.schema.filtering import (
     Thresholds,
 )
 from mailgw.config.schema.operation import Dns, History, Log
-from mailgw.config.schema.reception import DEFAULT_RATES, Extension, Limits, Listener, Rate, Timeouts, Tls, Trace
+from mailgw.config.schema.reception import (
+    DEFAULT_RATES,
+    Extension,
+    Limits,
+    Listener,
+    Rate,
+    SendAs,
+    Submission,
+    Timeouts,
+    Tls,
+    Trace,
+)
 from mailgw.config.schema.reports import DmarcReports, TlsReports
 from mailgw.config.schema.routing import Domain, Maildir, Routing
 from mailgw.config.schema.settings import Settings
@@ -50,8 +61,10 @@ __all__ = [
     "Route",
     "Routing",
     "RuleAction",
+    "SendAs",
     "Settings",
     "Signing",
+    "Submission",
     "Thresholds",
     "Timeouts",
     "Tls",

@@ -150,3 +150,22 @@ class Trace:
         "Add Received-SPF (RFC 7208 9.1), for programs that do not read Authentication-Results.", False
     )
     spam_fields: bool = setting("Add X-Spam-Flag, X-Spam-Score and X-Spam-Symbols.", True)
+
+
+@frozen
+class SendAs:
+    """What a user, or each user for `*`, may send as beside the addresses that lead to the user."""
+
+    addresses: tuple[str, ...] = setting("Each an address, a domain, `*.DOMAIN` for all below it, or `*`.", ())
+
+
+@frozen
+class Submission:
+    """Mail of our users."""
+
+    check_senders: bool = setting(
+        "Refuse it under reverse-paths and From addresses that are not the user's: the own one, with or without a "
+        "detail, aliases that lead to the user, and what `send_as` allows.",
+        True,
+    )
+    send_as: Mapping[str, SendAs] = setting("Leave to send as others, by user.", {})

@@ -9,7 +9,7 @@ from attrs import field, frozen
 
 from mailgw.config.schema.delivery import Forwarding, Quarantine, Queue, Relay, Reports, Route, TlsPolicy
 from mailgw.config.schema.operation import Dns, History, Log
-from mailgw.config.schema.reception import Limits, Listener, Rate, Timeouts, Tls, Trace
+from mailgw.config.schema.reception import Limits, Listener, Rate, Submission, Timeouts, Tls, Trace
 from mailgw.config.schema.reports import DmarcReports, TlsReports
 from mailgw.config.schema.routing import Domain, Maildir, Routing
 from mailgw.config.schema.setting import setting
@@ -44,6 +44,7 @@ class Settings:
     domains: Mapping[str, Domain] = setting("Our domains: mail for them is taken on the mx listener.", {})
     listeners: Mapping[str, Listener] = setting("The ports.", {})
     tls: Tls = field(factory=Tls)
+    submission: Submission = field(factory=Submission)
     routing: Routing = field(factory=Routing)
     maildir: Maildir = field(factory=Maildir)
     relay: Relay = field(factory=Relay)
