@@ -20,7 +20,7 @@ from mailgw.reports.reading import read_reports
 from mailgw.reports.tls_report import TlsPolicy, TlsReport
 from tests.authority import Authority
 from tests.delivery.peers import ScriptedPeer
-from tests.integration.gateway import PASSWORD
+from tests.integration.gateway import PASSWORD, Gateway
 from tests.integration.mailgw_command import run_mailgw
 from tests.integration.test_signing import SigningTestCase
 from tests.integration.world import in_thread, reactor, unverified
@@ -188,6 +188,30 @@ class TlsReportTests(SigningTestCase):
         self.assertEqual((sts.strings, sts.mx_hosts), (tuple(POLICY.decode().splitlines()), ("mx.sts.test",)))
         (tlsa,) = self.reports()["dane.test"][1].policies
         self.assertEqual([text.lower() for text in tlsa.strings], [f"3 1 1 {'ab' * 32}"])
+
+    async def test_workers_count_into_one_file(self) -> None:
+        await self.make_world(zone=ZONE)
+        self.gateway = Gateway(self.mktemp(), dns=self.dns_port, relay_port=self.sink_port, more=SETTINGS)
+        self.gateway.write_configuration()
+        configuration = self.gateway.etc / "mailgw.toml"
+        configuration.write_text(f"workers = 2\n{configuration.read_text()}")
+        self.addCleanup(self.coroutine, self.gateway.kill)
+        await self.gateway.start()
+        for number in range(1, 101):
+            await in_thread(self.submit_to, "zoe@quiet.test")
+            await self.until(lambda number=number: len(self.sink.received) == number)  # type: ignore[misc]
+            if set(self.openers()) == {0, 1}:
+                break
+        await self.gateway.stop()
+        self.assertEqual(set(self.openers()), {0, 1})
+        with sqlite3.connect(self.gateway.state / "reports.db") as connection:
+            counted = connection.execute("SELECT domain, sum(count) FROM tls_seen GROUP BY domain").fetchall()
+        connection.close()
+        self.assertEqual(counted, [("quiet.test", len(self.openers()))])
+
+    def openers(self) -> list[int]:
+        """The worker of each session that was opened."""
+        return [event["worker"] for event in self.gateway.events if event.get("event") == "relay_session"]
 
     def record(self, name: bytes | str) -> bytes | None:
         text = name.decode() if isinstance(name, bytes) else name
