@@ -17,10 +17,12 @@ from mailgw.mail.reply import TemporaryFailure
 from mailgw.mta_sts.fetching import Fetch, FetchError
 from mailgw.mta_sts.policy import Policy, PolicyError, parse_policy
 from mailgw.mta_sts.record import RecordError, policy_id, policy_url, record_name
-from mailgw.mta_sts.store import Kept, PolicyStore
+from mailgw.mta_sts.store import MAX_AHEAD, Kept, PolicyStore
 
 # RFC 8461 3.3: a policy that could not be had is not asked for again for five minutes or longer.
 RETRY_AFTER = 300.0
+# DNS that did not answer for a domain is not asked for its record for so long: mail does not wait for it each time.
+ASK_AGAIN = 60.0
 # RFC 8461 3.3: those in use are fetched anew once a day, long before they end.
 REFRESH_AFTER = 86400.0
 # A policy by which nothing can be delivered is fetched anew when it is older: its id may have been left as it was.
@@ -108,12 +110,9 @@ class PolicyFinder:
         have to be fetched is left out.
         """
         kept = await self._recall(domain)
-        try:
-            announced = policy_id(await texts_of(self._resolver, record_name(domain)))
-        except DnsFailure as failure:
-            return Standing(kept, Problem("dns", failure.cause))
-        except RecordError as error:
-            return Standing(kept, Problem("record", f"the record {record_name(domain)} cannot be used: {error}"))
+        announced = await self._announced(domain)
+        if isinstance(announced, Problem):
+            return Standing(kept, announced)
         if not announced:
             return Standing(kept)
         if kept is not None and kept.id == announced:
@@ -127,10 +126,9 @@ class PolicyFinder:
 
     async def refresh(self, kept: Kept) -> Standing:
         """Fetch a policy anew, where its domain still has one."""
-        try:
-            announced = policy_id(await texts_of(self._resolver, record_name(kept.domain)))
-        except (DnsFailure, RecordError) as error:
-            return Standing(kept, Problem("dns" if isinstance(error, DnsFailure) else "record", str(error)))
+        announced = await self._announced(kept.domain)
+        if isinstance(announced, Problem):
+            return Standing(kept, announced)
         if not announced:
             return Standing(kept, Problem("record", f"there is no record {record_name(kept.domain)}"))
         return await self._renew(kept.domain, announced, kept)
@@ -141,6 +139,20 @@ class PolicyFinder:
         for fetching in tuple(self._fetching):
             fetching.cancel()
 
+    async def _announced(self, domain: str) -> str | Problem:
+        """Give the id of the domain's present policy; empty when it has none."""
+        failure = self._failures.get(domain)
+        if failure is not None and failure.problem.kind == "dns" and failure.until > self._clock.seconds():
+            return failure.problem
+        try:
+            return policy_id(await texts_of(self._resolver, record_name(domain)))
+        except DnsFailure as error:
+            problem = Problem("dns", error.cause)
+            self._fail(domain, _Failure("", self._clock.seconds() + ASK_AGAIN, problem))
+            return problem
+        except RecordError as error:
+            return Problem("record", f"the record {record_name(domain)} cannot be used: {error}")
+
     # What is known
 
     async def _recall(self, domain: str) -> Kept | None:
@@ -150,7 +162,8 @@ class PolicyFinder:
         if known is None or now - known.looked > LOOK_AGAIN:
             known = await self._look(domain, known, now)
         kept = known.kept
-        if kept is None or kept.expires <= now:
+        # A policy of the future was fetched while the clock was wrong: nobody knows how old it is.
+        if kept is None or kept.expires <= now or kept.fetched > now + MAX_AHEAD:
             return None
         if now - known.used > USED_EVERY:
             known.used = now
@@ -243,10 +256,7 @@ class PolicyFinder:
 
     def _failed(self, domain: str, announced: str, kept: Kept | None, problem: Problem) -> Standing:
         """RFC 8461 3.3: the administrator hears of it, unless what is kept says `none` (or there is nothing)."""
-        self._failures[domain] = _Failure(announced, self._clock.seconds() + RETRY_AFTER, problem)
-        self._failures.move_to_end(domain)
-        if len(self._failures) > MAX_KNOWN:
-            self._failures.popitem(last=False)
+        self._fail(domain, _Failure(announced, self._clock.seconds() + RETRY_AFTER, problem))
         self._on_failure(domain, kept, problem)
         standing = Standing(kept, problem)
         log = self.log.warn if standing.policy is not None else self.log.info
@@ -258,3 +268,9 @@ class PolicyFinder:
             instead="the one before goes on" if standing.policy is not None else "mail goes as if it had none",
         )
         return standing
+
+    def _fail(self, domain: str, failure: _Failure) -> None:
+        self._failures[domain] = failure
+        self._failures.move_to_end(domain)
+        if len(self._failures) > MAX_KNOWN:
+            self._failures.popitem(last=False)

@@ -23,6 +23,9 @@ MIGRATIONS = (
 # More than any site writes to. Beyond that, those go that were unused for longest.
 MAX_POLICIES = 10_000
 
+# Clocks of workers agree; what is kept from later than this was fetched while the clock was wrong.
+MAX_AHEAD = 3600.0
+
 _COLUMNS = "domain, id, policy, fetched"
 
 
@@ -89,8 +92,8 @@ def write(connection: sqlite3.Connection, kept: Kept) -> None:
     connection.execute(
         f"INSERT INTO policies ({_COLUMNS}, expires, used) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (domain) DO UPDATE"
         " SET id = excluded.id, policy = excluded.policy, fetched = excluded.fetched, expires = excluded.expires"
-        " WHERE excluded.fetched >= fetched",
-        (kept.domain, kept.id, "\n".join(kept.policy.lines), kept.fetched, kept.expires, kept.fetched),
+        " WHERE excluded.fetched >= fetched OR fetched > excluded.fetched + ?",
+        (kept.domain, kept.id, "\n".join(kept.policy.lines), kept.fetched, kept.expires, kept.fetched, MAX_AHEAD),
     )
     connection.execute("DELETE FROM policies WHERE expires < ?", (kept.fetched,))
     (count,) = connection.execute("SELECT count(*) FROM policies").fetchone()

@@ -127,10 +127,31 @@ class TroubleTests(FinderTestCase):
             self.clock.advance(RETRY_AFTER + 1)
         self.resolver.set(RECORD, FAIL)
         self.assertTrouble("dns", "enforce")
+        self.clock.advance(61)
         self.resolver.set(RECORD, {"TXT": ["v=STSv1; id=1", "v=STSv1; id=2"]})
         self.assertTrouble("record", "enforce")
         self.announce("")
         self.assertEqual(self.mode(), "enforce")
+
+    def test_silent_dns_holds_mail_up_once_a_minute(self) -> None:
+        self.find()
+        self.resolver.set(RECORD, FAIL)
+        asked = len(self.resolver.asked)
+        self.assertTrouble("dns", "enforce")
+        self.clock.advance(50)
+        self.assertTrouble("dns", "enforce")
+        self.assertEqual(len(self.resolver.asked), asked + 1)
+        self.announce("2")
+        self.clock.advance(15)
+        self.web.answer = POLICY.replace(b"enforce", b"testing")
+        self.assertEqual(self.mode(), "testing")
+
+    def test_a_policy_of_the_future(self) -> None:
+        """The clock was wrong when it was fetched: it does not hold for years."""
+        self.find()
+        self.clock.rightNow -= 100_000
+        self.web.answer = POLICY.replace(b"enforce", b"testing")
+        self.assertEqual(self.mode(), "testing")
 
     def test_until_it_ends(self) -> None:
         self.find()

@@ -36,6 +36,11 @@ class TableTests(SynchronousTestCase):
         write(self.connection, kept(fetched=3000.0))
         self.assertEqual(read(self.connection, "example.org"), kept(fetched=3000.0))
 
+    def test_what_was_fetched_while_the_clock_was_wrong_does_not_stay(self) -> None:
+        write(self.connection, kept(fetched=9e9))
+        write(self.connection, kept(fetched=1000.0))
+        self.assertEqual(read(self.connection, "example.org"), kept(fetched=1000.0))
+
     def test_forgotten(self) -> None:
         write(self.connection, kept())
         self.assertTrue(forget(self.connection, "example.org"))
