@@ -56,10 +56,20 @@ class PostfixTestCase(PeerTestCase):
 
 
 class EximTestCase(PeerTestCase):
-    async def start_exim(self, gateway_port: int, port: int = 0, settings: str = "", transport: str = "") -> int:
-        """Start it on that port, or on one that is free; it sends to `gateway_port`. Give the port."""
+    async def start_exim(
+        self,
+        gateway_port: int,
+        port: int = 0,
+        settings: str = "",
+        transport: str = "",
+        identity: tuple[bytes, bytes] | None = None,
+    ) -> int:
+        """Start it on that port, or on one that is free; it sends to `gateway_port`. Give the port.
+
+        `identity` are its certificate and key; by default one of its own for localhost.
+        """
         port = port or free_port()
-        certificate, key = make_certificate(["localhost"], datetime.datetime.now(datetime.UTC))
+        certificate, key = identity or make_certificate(["localhost"], datetime.datetime.now(datetime.UTC))
         configuration = exim.write_configuration(
             self.make_folder(), port, gateway_port, certificate, key, settings, transport
         )

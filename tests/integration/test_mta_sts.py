@@ -1,4 +1,4 @@
-"""MTA-STS (RFC 8461) towards a real Postfix: policies over real DNS and HTTPS, with certificates good and wrong."""
+"""MTA-STS (RFC 8461) towards a real Postfix and a real Exim: over DNS and HTTPS, with certificates good and wrong."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from twisted.internet import reactor as installed_reactor
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
-from tests import postfix
+from tests import exim, postfix
 from tests.authority import Authority, Identity
 from tests.integration.gateway import Gateway
-from tests.integration.peers import PostfixTestCase
+from tests.integration.peers import EximTestCase, PeerTestCase, PostfixTestCase, free_port
 from tests.integration.world import in_thread, send
 
 reactor: Any = installed_reactor
@@ -65,14 +65,35 @@ def _zone(domains: Mapping[str, str]) -> dict[str, Any]:
     return zone
 
 
-class MtaStsTests(PostfixTestCase):
-    skip = postfix.absent() or _no_port() or None  # type: ignore[assignment]
-
-    async def make(self, domains: Mapping[str, str], certificate: Identity, more: str = "") -> Gateway:
-        """The world with these domains, a Postfix with that certificate as their MX host, and the gateway."""
+class _StsTestCase(PeerTestCase):
+    async def make_domains(self, domains: Mapping[str, str]) -> None:
+        """The world with these domains, each with the address of its web server; those at GOOD are there."""
         await self.make_world(zone=_zone(domains))
         self.policies = _Policies()
         self.serve(GOOD, AUTHORITY.issue(*(f"mta-sts.{domain}" for domain in domains)))
+
+    def serve(self, address: str, identity: Identity) -> None:
+        port = reactor.listenSSL(443, Site(self.policies), identity.options(), interface=address)
+        self.addCleanup(port.stopListening)
+
+    async def start(self, port: int, more: str = "") -> Gateway:
+        """Start the gateway; `port` is that of MX hosts."""
+        relay_port = f'{port}\nca_file = "ca.pem"'
+        return await self.start_gateway({"ca.pem": AUTHORITY.pem.decode()}, relay_port=relay_port, more=more)
+
+    async def outcome(self, gateway: Gateway, domain: str, event: str) -> dict[str, Any]:
+        """Send to a domain, and give the event that says what became of it."""
+        recipient = f"x@{domain}"
+        await in_thread(lambda: send(gateway.ports["submission"], "alice@example.test", [recipient], MESSAGE, tls=True))
+        return await gateway.wait_for(event=event, recipient=recipient)
+
+
+class PostfixTests(_StsTestCase, PostfixTestCase):
+    skip = postfix.absent() or _no_port() or None  # type: ignore[assignment]
+
+    async def make(self, domains: Mapping[str, str], certificate: Identity, more: str = "") -> Gateway:
+        """The domains, a Postfix with that certificate as their MX host, and the gateway."""
+        await self.make_domains(domains)
         files = certificate.write(self.make_folder(), "mx")
         port = await self.start_postfix(
             relayhost=f"[127.0.0.1]:{self.sink_port}",
@@ -80,18 +101,7 @@ class MtaStsTests(PostfixTestCase):
             smtpd_tls_cert_file=str(files[0]),
             smtpd_tls_key_file=str(files[1]),
         )
-        relay_port = f'{port}\nca_file = "ca.pem"'
-        return await self.start_gateway({"ca.pem": AUTHORITY.pem.decode()}, relay_port=relay_port, more=more)
-
-    def serve(self, address: str, identity: Identity) -> None:
-        port = reactor.listenSSL(443, Site(self.policies), identity.options(), interface=address)
-        self.addCleanup(port.stopListening)
-
-    async def outcome(self, gateway: Gateway, domain: str, event: str) -> dict[str, Any]:
-        """Send to a domain, and give the event that says what became of it."""
-        recipient = f"x@{domain}"
-        await in_thread(lambda: send(gateway.ports["submission"], "alice@example.test", [recipient], MESSAGE, tls=True))
-        return await gateway.wait_for(event=event, recipient=recipient)
+        return await self.start(port, more)
 
     async def test_a_certificate_that_fits(self) -> None:
         gateway = await self.make({"enforce.test": GOOD, "moved.test": GOOD}, AUTHORITY.issue("mx.dest.test"))
@@ -152,3 +162,24 @@ class MtaStsTests(PostfixTestCase):
             self.assertIn("certificate not verified: it is signed by nobody whom we trust", delivered["detail"])
             self.assertIn(reason, (await gateway.wait_for(event="mta_sts_failed", domain=domain))["reason"])
         self.assertEqual(self.policies.asked, [])
+
+
+class EximTests(_StsTestCase, EximTestCase):
+    skip = exim.absent() or _no_port() or None  # type: ignore[assignment]
+
+    async def send_to_exim(self, certificate: Identity, event: str) -> dict[str, Any]:
+        await self.make_domains({"exim.test": GOOD})
+        port = free_port()
+        gateway = await self.start(port)
+        await self.start_exim(gateway.ports["mx"], port, identity=(certificate.pem, certificate.key_pem))
+        return await self.outcome(gateway, "exim.test", event)
+
+    async def test_a_certificate_that_fits(self) -> None:
+        delivered = await self.send_to_exim(AUTHORITY.issue("mx.dest.test"), "delivered")
+        self.assertRegex(delivered["detail"], r"TLSv1\.[23], certificate verified")
+        await self.until(lambda: b"Subject: hello" in self.inbox())
+
+    async def test_a_certificate_that_has_expired(self) -> None:
+        delayed = await self.send_to_exim(AUTHORITY.issue("mx.dest.test", days=-1), "delayed")
+        self.assertIn("has a certificate that has expired", delayed["reason"])
+        self.assertEqual(self.inbox(), b"")
