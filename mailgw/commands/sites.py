@@ -13,7 +13,7 @@ from mailgw.commands.output import printable, progress
 from mailgw.commands.queues import open_queues
 from mailgw.commands.running import run_in_reactor
 from mailgw.config.schema import Settings
-from mailgw.queue.item import Destination
+from mailgw.queue.item import ANY_TLS, Destination
 from mailgw.queue.listing import Listing
 from mailgw.queue.quarantine import destination_behind
 
@@ -54,7 +54,8 @@ def share_site(asked: str, domains: Iterable[str], hosts: Hosts) -> frozenset[st
 
 
 def _target(name: str) -> str:
-    return destination_behind(Destination.parse(name)).target
+    kind, _, rest = destination_behind(Destination.parse(name)).target.partition(":")
+    return f"{'mx' if kind == ANY_TLS else kind}:{rest}"
 
 
 def _ask(settings: Settings, domains: Collection[str]) -> Hosts:

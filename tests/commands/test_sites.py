@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.internet import reactor
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from mailgw.commands import sites
 from mailgw.commands.sites import share_site
 from mailgw.queue.item import Destination
 from mailgw.queue.sqlite import SqliteStore
@@ -39,15 +40,25 @@ class ShareTests(SynchronousTestCase):
         self.assert_shares("unknown.example")
 
 
-class RouteTests(CommandTest, TestCase):
-    async def test_a_route_needs_no_dns(self) -> None:
+class QueueTests(CommandTest, TestCase):
+    async def put(self, *names: str) -> None:
         (self.folder / "state").mkdir()
         store = SqliteStore(self.folder / "state" / "queue", reactor, inline_size=1000, minimum_free=0, clock=reactor)
         await store.open()
-        names = ("relay:route:smart", "forward:route:smart", "quarantine:relay:route:smart", "relay:route:other")
         for number, name in enumerate(names):
             await store.put(entry(f"01ABCDEFGH{number:06}", (Destination.parse(name),)))
         await store.close()
+
+    async def test_reports_on_tls_belong_to_the_site_that_they_go_to(self) -> None:
+        names = ("relay:mx:one.example", "relay:mx-any-tls:two.example", "relay:mx-any-tls:other.example")
+        await self.put(*names)
+        self.patch(sites, "_ask", lambda settings, domains: _HOSTS)
+        lines = self.json_lines("queue", "list", "--site", "one.example", "--json")
+        self.assertEqual([line["deliveries"][0]["destination"] for line in lines], list(names[:2]))
+
+    async def test_a_route_needs_no_dns(self) -> None:
+        names = ("relay:route:smart", "forward:route:smart", "quarantine:relay:route:smart", "relay:route:other")
+        await self.put(*names)
         lines = self.json_lines("queue", "list", "--site", "route:smart", "--json")
         self.assertEqual([line["deliveries"][0]["destination"] for line in lines], list(names[:3]))
         # What is held is not flushed.
