@@ -11,7 +11,6 @@ from OpenSSL import SSL
 from service_identity import VerificationError
 from twisted.internet import error
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.web.client import (
@@ -73,14 +72,12 @@ class HttpsClient:
     ) -> bytes:
         """Give the content of the answer. Raises HttpsError, after `time_limit` at the latest; also with the reason
         that `refuse` has against an answer, before its content is read."""
-        running = Deferred.fromCoroutine(self._request(method, url, refuse, headers, body))
-        running.addTimeout(self._time_limit, self._reactor)
+        running: Deferred[bytes] = Deferred.fromCoroutine(self._request(method, url, refuse, headers, body))
+        running.addTimeout(self._time_limit, self._reactor, _too_late)
         try:
             return await running
-        except (DeferredTimeout, CancelledError):
-            raise HttpsError(self._too_late) from None
         except (RequestTransmissionFailed, ResponseFailed, ResponseNeverReceived) as failure:
-            raise self._explain(failure.reasons) from None
+            raise _explain(failure.reasons) from None
         except error.ConnectError as failure:
             raise HttpsError(str(failure)) from None
 
@@ -102,22 +99,23 @@ class HttpsClient:
             raise HttpsError(reason)
         return await content.received
 
-    @property
-    def _too_late(self) -> str:
-        return f"no answer within {self._time_limit:g} s"
 
-    def _explain(self, reasons: Sequence[Failure]) -> HttpsError:
-        if any(reason.check(CancelledError) for reason in reasons):
-            return HttpsError(self._too_late)
-        for reason in reasons:
-            if isinstance(reason.value, HttpsError):
-                return reason.value
-            if isinstance(reason.value, VerificationError):
-                return HttpsError("its certificate is for another name", untrusted=True)
-            if isinstance(reason.value, SSL.Error):
-                texts = ", ".join(str(part[-1]) for part in (reason.value.args or ((),))[0])
-                return HttpsError(f"TLS failed: {texts or type(reason.value).__name__}", untrusted=True)
-        return HttpsError("; ".join(str(reason.value) for reason in reasons) or "the connection broke")
+def _too_late(result: object, seconds: float) -> Failure:
+    return Failure(HttpsError(f"no answer within {seconds:g} s"))
+
+
+def _explain(reasons: Sequence[Failure]) -> Exception:
+    if any(reason.check(CancelledError) for reason in reasons):  # by who asked
+        return CancelledError()
+    for reason in reasons:
+        if isinstance(reason.value, HttpsError):
+            return reason.value
+        if isinstance(reason.value, VerificationError):
+            return HttpsError("its certificate is for another name", untrusted=True)
+        if isinstance(reason.value, SSL.Error):
+            texts = ", ".join(str(part[-1]) for part in (reason.value.args or ((),))[0])
+            return HttpsError(f"TLS failed: {texts or type(reason.value).__name__}", untrusted=True)
+    return HttpsError("; ".join(str(reason.value) for reason in reasons) or "the connection broke")
 
 
 class _Content(Protocol):

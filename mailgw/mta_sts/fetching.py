@@ -45,5 +45,6 @@ def _refuse(answer: Answer) -> str:
     if answer.code != 200:  # RFC 8461 3.3, and no redirect is followed
         return f"the answer is {answer.code}"
     if answer.kind != "text/plain":  # RFC 8461 3.2
-        return f"it is not text/plain, but {answer.kind[:100] or 'says nothing of its kind'}"
+        kind = "".join(c if c.isprintable() else "?" for c in answer.kind[:100])
+        return f"it is not text/plain, but {kind or 'says nothing of its kind'}"
     return ""

@@ -32,6 +32,7 @@ LOOK_AGAIN = 60.0
 # That it is in use is written so often.
 USED_EVERY = 3600.0
 MAX_KNOWN = 10_000
+_MAX_SHOWN = 500
 MAX_FETCHES = 50
 
 Trouble = Literal["dns", "record", "fetch", "webpki", "invalid", "busy"]
@@ -187,7 +188,7 @@ class PolicyFinder:
     # Fetching
 
     async def _renew(self, domain: str, announced: str, kept: Kept | None) -> Standing:
-        waiter: Deferred[Standing] = Deferred(canceller=lambda gone: self._waiting[domain].remove(gone))
+        waiter: Deferred[Standing] = Deferred()
         standing = self._begin(domain, announced, kept, waiter)
         return await waiter if standing is None else standing
 
@@ -220,7 +221,8 @@ class PolicyFinder:
             self.log.failure("the policy of {domain} cannot be had", event="mta_sts_failed", domain=domain)
             standing = self._failed(domain, announced, kept, Problem("fetch", repr(error)))
         for waiter in self._waiting.pop(domain):
-            waiter.callback(standing)
+            if not waiter.called:  # else it was given up
+                waiter.callback(standing)
 
     async def _fetched(self, domain: str, announced: str, kept: Kept | None) -> Standing:
         url = policy_url(domain)
@@ -241,7 +243,7 @@ class PolicyFinder:
                 event="mta_sts_policy",
                 domain=domain,
                 id=announced,
-                policy="; ".join(policy.lines),
+                policy="; ".join(policy.lines)[:_MAX_SHOWN],
             )
         try:
             await self._store.put(fresh)

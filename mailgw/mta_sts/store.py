@@ -26,6 +26,9 @@ MAX_POLICIES = 10_000
 # Clocks of workers agree; what is kept from later than this was fetched while the clock was wrong.
 MAX_AHEAD = 3600.0
 
+# One that ends at once is good for this: not each message fetches it.
+LEAST_AGE = 60
+
 _COLUMNS = "domain, id, policy, fetched"
 
 
@@ -41,7 +44,7 @@ class Kept:
     @property
     def expires(self) -> float:
         """RFC 8461 3.2: `max_age` counts from the time that it was fetched."""
-        return self.fetched + self.policy.max_age
+        return self.fetched + max(self.policy.max_age, LEAST_AGE)
 
 
 class PolicyStore(Protocol):

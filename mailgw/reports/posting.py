@@ -7,7 +7,7 @@ from collections import OrderedDict
 from typing import Any, ClassVar
 
 from attrs import frozen
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
@@ -58,6 +58,8 @@ class Poster:
         self._running.add(running)
         try:
             await running
+        except CancelledError:  # by `stop`
+            return f"{post.url}: the gateway stops"
         except HttpsError as error:
             reason = f"{post.url}: {error}"
             pause = min(2 * before.pause, _LONGEST_PAUSE) if before is not None else _FIRST_PAUSE

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet import reactor as installed_reactor
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
@@ -129,6 +130,13 @@ class FetchTests(TestCase):
         self.patch(fetching, "TIME_LIMIT", 0.2)
         self.serve()
         await self.assertProblem("no answer within 0.2 s", "/silent")
+
+    async def test_given_up(self) -> None:
+        self.serve()
+        fetching = Deferred.fromCoroutine(self.get("/silent"))
+        reactor.callLater(0.05, fetching.cancel)
+        with self.assertRaises(CancelledError):
+            await fetching
 
     async def test_silent_dns(self) -> None:
         self.patch(fetching, "TIME_LIMIT", 0.2)

@@ -84,6 +84,16 @@ class FetchingTests(FinderTestCase):
             self.assertIsNotNone(self.successResultOf(waiter).policy)
         self.assertEqual(len(self.web.urls), 1)
 
+    def test_a_policy_that_ends_at_once_is_not_fetched_for_each_message(self) -> None:
+        self.web.answer = POLICY.replace(b"604800", b"0")
+        for _ in range(5):
+            self.assertEqual(self.mode(), "enforce")
+            self.clock.advance(10)
+        self.assertEqual(len(self.web.urls), 1)
+        self.clock.advance(11)
+        self.find()
+        self.assertEqual(len(self.web.urls), 2)
+
     def test_not_too_many_at_once(self) -> None:
         self.web.answer = None
         for number in range(MAX_FETCHES):
