@@ -11,7 +11,7 @@ from mailgw.composition.etc import Etc
 from mailgw.composition.outbound import Outbound
 from mailgw.config.schema import Settings
 from mailgw.dns.interface import Resolver
-from mailgw.mail.address import Mailbox
+from mailgw.mail.address import Mailbox, ascii_domain
 from mailgw.operation.service import Part, nothing
 from mailgw.operation.threads import Pool
 from mailgw.operation.workers import Place
@@ -81,7 +81,12 @@ def make_reporting(
     inbox = Mailbox.parse(settings.inbox) if settings.inbox else None
     observers: list[Observer] = []
     if inbox is not None:
-        observers.append(ReportInbox(database, inbox, etc.router.is_ours, cpu, settings.keep, reactor))
+        hostname = ascii_domain(etc.settings.hostname)
+
+        def is_ours(domain: str) -> bool:
+            return domain == hostname or etc.router.is_ours(domain)
+
+        observers.append(ReportInbox(database, inbox, is_ours, cpu, settings.keep, reactor))
     if sender is not None:
         own = Networks(etc.settings.own_networks)
         excepted = [address for address in (sender, inbox) if address is not None]

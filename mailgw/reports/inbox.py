@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import BinaryIO, ClassVar
 
@@ -29,9 +29,9 @@ _MAX_MESSAGE = 25 * 1024 * 1024
 class ReportInbox:
     """Takes reports out of messages to `address` (a reception.acceptance.Observer).
 
-    Only those that pass DMARC, as RFC 9990 "Email" demands of reports, and are about a domain of ours: anybody may
-    claim anything. They are kept for `keep` seconds. What is not read is delivered all the same, and
-    `mailgw reports read` takes it later.
+    Only those that pass DMARC, as RFC 9990 "Email" demands of reports, those on TLS by their signature (RFC 8460 3),
+    and are about a domain of ours: anybody may claim anything. They are kept for `keep` seconds. What is not read is
+    delivered all the same, and `mailgw reports read` takes it later.
     """
 
     log: ClassVar[Logger] = Logger()
@@ -68,10 +68,11 @@ class ReportInbox:
         else:
             file = message.content.open()  # now: once it is delivered its file is gone
             self._waiting += 1
-            reading = Deferred.fromCoroutine(self._read(transaction.id, file))
+            signed = any(evaluation.result == "pass" and evaluation.dkim for evaluation in transaction.dmarc)
+            reading = Deferred.fromCoroutine(self._read(transaction.id, file, signed))
             reading.addErrback(lambda failure: self.log.failure("a report was not read", failure, event="error"))
 
-    async def _read(self, transaction: str, file: BinaryIO) -> None:
+    async def _read(self, transaction: str, file: BinaryIO, signed: bool) -> None:
         try:
             await self._lock.acquire()
             try:
@@ -84,7 +85,9 @@ class ReportInbox:
                 self._log(transaction, f"{MAX_A_DAY} reports were read within a day")
                 return
             for report in reports:
-                if any(map(self._is_ours, _domains(report))):
+                if isinstance(report, TlsReport) and not signed:
+                    self._log(transaction, "a report on TLS must be signed by its domain (RFC 8460 3)")
+                elif self._is_about_us(report):
                     kept = await self._database.write(partial(received.store, report=report, now=now))
                     self._log_read(transaction, report, kept=kept)
                 else:
@@ -96,6 +99,14 @@ class ReportInbox:
             self._log(transaction, str(error))
         finally:
             self._waiting -= 1
+
+    def _is_about_us(self, report: Report) -> bool:
+        if any(map(self._is_ours, _domains(report))):
+            return True
+        # RFC 8460 1.1: the Policy Domain of DANE is the name of an MX host.
+        policies = report.policies if isinstance(report, TlsReport) else ()
+        hosts = [policy.domain for policy in policies if policy.type == "tlsa"]
+        return any(self._is_ours(name) for host in hosts for name in _above(host))
 
     def _log_read(self, transaction: str, report: Report, *, kept: bool) -> None:
         self.log.info(
@@ -117,6 +128,12 @@ class ReportInbox:
 
 def _read_all(file: BinaryIO) -> list[Report]:
     return list(read_reports(file.read()))
+
+
+def _above(host: str) -> Iterator[str]:
+    while host:
+        host = host.partition(".")[2]
+        yield host
 
 
 def _domains(report: Report) -> set[str]:

@@ -16,7 +16,7 @@ from mailgw.operation.threads import Threads
 from mailgw.senderauth.hashes import hash_body, is_large
 from mailgw.senderauth.key import Key
 from mailgw.senderauth.signature import Signature, SignatureProblem, describe, parse_signature
-from mailgw.senderauth.verification import KeyRecords, choose_key, fetch_keys, verify_signature
+from mailgw.senderauth.verification import KeyRecords, choose_key, fetch_keys, services_of, verify_signature
 
 MAX_SIGNATURES = 5
 
@@ -79,9 +79,10 @@ class Dkim:
         """Verify what has a key. Gives the key of a good signature, or the problem of one that is not."""
         outcomes: list[SignatureProblem | Key] = []
         keys: list[Key | SignatureProblem] = []
+        services = services_of(message)
         for signature, records in work:
             try:
-                keys.append(choose_key(signature, records))
+                keys.append(choose_key(signature, records, services))
             except SignatureProblem as problem:
                 keys.append(problem)
         wanted = {s.canonicalization[1] for (s, _), key in zip(work, keys, strict=True) if isinstance(key, Key)}

@@ -16,6 +16,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from mailgw.senderauth.signature import Signature, SignatureProblem
 from mailgw.senderauth.tags import parse_tags, split_list
 
+MAIL = frozenset({b"*", b"email"})
+"""The service types (s=) of keys for mail."""
 MAX_RECORD = 8192
 # RFC 8301 3.2: below 1024 bits a signature is not to be believed; a larger key or exponent costs us too much time.
 MIN_BITS = 1024
@@ -45,8 +47,9 @@ class Key:
         return True
 
 
-def parse_key(signature: Signature, record: bytes) -> Key:
-    """Take the key record; raise SignatureProblem when it may not verify this signature (RFC 6376 6.1.2)."""
+def parse_key(signature: Signature, record: bytes, services: frozenset[bytes] = MAIL) -> Key:
+    """Take the key record; raise SignatureProblem when it may not verify this signature (RFC 6376 6.1.2), or is for
+    none of the `services` that the message belongs to."""
     if len(record) > MAX_RECORD:
         raise SignatureProblem("permerror", f"the key record is longer than {MAX_RECORD} octets")
     try:
@@ -61,7 +64,7 @@ def parse_key(signature: Signature, record: bytes) -> Key:
         raise SignatureProblem("permerror", f"the key is not one for {signature.algorithm}")
     if "h" in tags and b"sha256" not in split_list(tags["h"]):
         raise SignatureProblem("permerror", "the key does not allow sha256")
-    if "s" in tags and not {b"*", b"email"} & set(split_list(tags["s"])):
+    if "s" in tags and services.isdisjoint(split_list(tags["s"])):
         raise SignatureProblem("permerror", "the key is not one for mail")
     flags = split_list(tags.get("t", b""))
     if b"s" in flags and signature.identity and signature.identity.rpartition("@")[2].lower() != signature.domain:

@@ -5,14 +5,17 @@
 
 from __future__ import annotations
 
+import re
+
 from mailgw.dns.interface import DnsFailure, Resolver
 from mailgw.mail.message import Message
 from mailgw.senderauth.gather import gather
 from mailgw.senderauth.hashes import canonical_fields, hash_fields
-from mailgw.senderauth.key import Key, parse_key
+from mailgw.senderauth.key import MAIL, Key, parse_key
 from mailgw.senderauth.signature import Signature, SignatureProblem
 
 MAX_KEY_RECORDS = 10
+_TLS_REPORT = re.compile(r'multipart/report\s*;(?:.*;)?\s*report-type\s*=\s*"?tlsrpt\b', re.IGNORECASE | re.DOTALL)
 
 KeyRecords = tuple[bytes, ...] | DnsFailure
 """The TXT records under a key's name, or why there is no answer."""
@@ -34,14 +37,21 @@ async def fetch_keys(resolver: Resolver, names: set[str]) -> dict[str, KeyRecord
     return found
 
 
-def choose_key(signature: Signature, records: KeyRecords) -> Key:
+def services_of(message: Message) -> frozenset[bytes]:
+    """Give the service types of keys that may sign a message: those of a report on TLS have one of their own
+    (RFC 8460 3, 6.6)."""
+    types = message.get_all("content-type")
+    return MAIL | {b"tlsrpt"} if len(types) == 1 and _TLS_REPORT.match(types[0].text) else MAIL
+
+
+def choose_key(signature: Signature, records: KeyRecords, services: frozenset[bytes] = MAIL) -> Key:
     """Give the first record that is a key for the signature. Raises the first one's problem when none is."""
     if isinstance(records, DnsFailure):
         raise SignatureProblem("temperror", "the key could not be fetched: DNS does not answer")
     first = SignatureProblem("permerror", "there is no key")
     for n, record in enumerate(records):
         try:
-            return parse_key(signature, record)
+            return parse_key(signature, record, services)
         except SignatureProblem as problem:
             if n == 0:
                 first = problem

@@ -22,7 +22,8 @@ from mailgw.reports.arf import read_arf
 from mailgw.reports.inbox import ReportInbox
 from mailgw.reports.received import Complaints, Source, TlsSummary
 from mailgw.reports.tables import DAY
-from mailgw.reports.tls_report import read_tls_report
+from mailgw.reports.tls_json import to_json
+from mailgw.reports.tls_report import TlsPolicy, TlsReport, read_tls_report
 from tests.reports.support import RECORD, MemoryDatabase, evaluation, seen, verdict
 
 NOW = 20_000 * DAY + 5.0
@@ -96,6 +97,10 @@ class SumTests(SynchronousTestCase):
         self.assertNotIn("secret", "\n".join(self.connection.iterdump()))
 
 
+def tls_report(domain: str, kind: str = "no-policy-found") -> TlsReport:
+    return TlsReport("X", "tls@x.example", "1", int(NOW), int(NOW), (TlsPolicy(kind, domain, (), (), 1, 0, ()),))
+
+
 class InboxTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
@@ -109,12 +114,17 @@ class InboxTests(SynchronousTestCase):
         self.addCleanup(globalLogPublisher.removeObserver, self.events.append)
 
     def take(
-        self, content: bytes = to_xml(REPORT), result: str = "pass", action: Action = "inbox", to: Mailbox = ADDRESS
+        self,
+        content: bytes = to_xml(REPORT),
+        result: str = "pass",
+        action: Action = "inbox",
+        to: Mailbox = ADDRESS,
+        **found: bool,
     ) -> str:
         """Give the reason why it is not read, if there is one."""
         self.events.clear()
         message = Message.from_bytes(content)
-        transaction = seen(evaluation(result), message=message, recipients=(Recipient(to),))
+        transaction = seen(evaluation(result, **found), message=message, recipients=(Recipient(to),))
         self.inbox(transaction, verdict(action))
         return "; ".join(event["reason"] for event in self.events if event.get("event") == "report_ignored")
 
@@ -128,6 +138,27 @@ class InboxTests(SynchronousTestCase):
     def test_who_does_not_pass_dmarc_is_not_believed(self) -> None:
         self.assertEqual(self.take(result="fail"), "the message does not pass DMARC")
         self.assertEqual(self.number(), 0)
+
+    def test_reports_on_tls_must_be_signed(self) -> None:
+        """RFC 8460 3: "Reports lacking such a signature MUST be ignored by the recipient." """
+        report = to_json(tls_report("example.org"))
+        reason = "a report on TLS must be signed by its domain (RFC 8460 3)"
+        self.assertEqual((self.take(report, dkim=False, spf=True), self.number()), (reason, 0))
+        self.assertEqual((self.take(report, dkim=True), self.number()), ("", 1))
+
+    def test_reports_on_dane_are_about_hosts(self) -> None:
+        """RFC 8460 1.1"""
+        for number, (domain, kind, read) in enumerate(
+            (
+                ("mx.example.org", "tlsa", True),
+                ("a.mx.example.org", "tlsa", True),
+                ("mx.example.org", "sts", False),
+                ("mx.other.example", "tlsa", False),
+                ("badexample.org", "tlsa", False),
+            )
+        ):
+            reason = self.take(to_json(evolve(tls_report(domain, kind), report_id=str(number))))
+            self.assertEqual(reason, "" if read else "it is about no domain of ours", (domain, kind))
 
     def test_what_is_none_of_our_business(self) -> None:
         self.take(to=Mailbox("alice", "example.org"))

@@ -249,6 +249,27 @@ class KeyTests(DkimCase):
             self.set_key(record)
             self.assertResult(sign(), result, reason)
 
+    def test_keys_for_reports_on_tls(self) -> None:
+        """RFC 8460 3: their keys should say s=tlsrpt, and may say nothing else."""
+        plain = b"Content-Type: text/plain\r\n"
+        report = b'Content-Type: multipart/report; boundary="x";\r\n report-type="tlsrpt"\r\n'
+        bare = b"content-type: Multipart/Report;report-type=tlsrpt; boundary=x\r\n"
+        other = b"Content-Type: multipart/report; report-type=tlsrpts; boundary=x\r\n"
+        hidden = b"Content-Type: multipart/report; boundary=report-type-tlsrpt\r\n"
+        for services, field, result in (
+            ("tlsrpt", report, "pass"),
+            ("tlsrpt", bare, "pass"),
+            ("email:tlsrpt", plain, "pass"),
+            ("email", report, "pass"),
+            ("tlsrpt", plain, "permerror"),
+            ("tlsrpt", other, "permerror"),
+            ("tlsrpt", hidden, "permerror"),
+            ("tlsrpt", plain + report, "permerror"),
+            ("other", report, "permerror"),
+        ):
+            self.set_key(f"{rsa_record()}; s={services}")
+            self.assertEqual(self.verify(sign(field + CONTENT)).result, result, (services, field))
+
     def test_keys_that_may(self) -> None:
         good = rsa_record()
         for record in (
