@@ -29,7 +29,7 @@ from mailgw.operation import workers
 from mailgw.operation.service import Part, nothing
 from mailgw.operation.threads import Pool
 from mailgw.operation.workers import Place
-from mailgw.queue import quarantine
+from mailgw.queue import quarantine, withdrawal
 from mailgw.queue.agent import DeliveryAgent, FateObserver
 from mailgw.queue.nudge import NudgeWatch
 from mailgw.queue.scheduler import Scheduler
@@ -79,16 +79,8 @@ def make_outbound(
     keys = CurrentKeys(settings, reactor, cpu)
     relay = RelayAgent(hops, disk, Signer(keys, settings.signing.expiry, reactor, cpu))
     verifier = CallAhead(hops, reactor, settings.timeouts.call_ahead)
-    reporter = ReportWriter(
-        settings.hostname,
-        Mailbox("postmaster", ours),
-        etc.router,
-        etc.wording,
-        settings.queue.report_lifetime,
-        reactor,
-        entropy,
-        tell_postmaster=settings.reports.unverified == "postmaster",
-    )
+    postmaster = Mailbox("postmaster", ours)
+    reporter = _make_reporter(etc, postmaster, reactor, entropy)
     agents: dict[str, DeliveryAgent] = {
         "maildir": maildir,
         "relay": relay,
@@ -96,6 +88,7 @@ def make_outbound(
         "unforwardable": UnforwardableAgent(),
         "alias": AliasAgent(),
         quarantine.AGENT: quarantine.QuarantineAgent(),
+        withdrawal.AGENT: withdrawal.WithdrawnAgent(),
     }
     directory = workers.queue_directory(settings.state_directory, place.number)
     queues = [
@@ -112,7 +105,7 @@ def make_outbound(
         Part("call-ahead", nothing, verifier.stop),
         *(part for queue in queues for part in queue.running),
     )
-    notices = _notices(etc, Mailbox("postmaster", ours), reactor, entropy)
+    notices = _notices(etc, postmaster, reactor, entropy)
     return Outbound(queues[0].store, queues[0].scheduler, verifier, srs, notices, keys.sign_for, hops, parts)
 
 
@@ -152,6 +145,20 @@ def _make_queue(
             Part("quarantine", watch.start, watch.stop),
             Part("scheduler", scheduler.start, lambda: scheduler.stop(settings.timeouts.shutdown)),
         ),
+    )
+
+
+def _make_reporter(etc: Etc, postmaster: Mailbox, reactor: Any, entropy: random.Random) -> ReportWriter:
+    settings = etc.settings
+    return ReportWriter(
+        settings.hostname,
+        postmaster,
+        etc.router,
+        etc.wording,
+        settings.queue.report_lifetime,
+        reactor,
+        entropy,
+        tell_postmaster=settings.reports.unverified == "postmaster",
     )
 
 

@@ -153,20 +153,22 @@ _BY_TEXT = tuple(
 )
 
 
-_OURS = ("3.0", "3.5")
-"""Statuses of trouble here, where no remote said them."""
+_OURS = {"3.0": "internal", "3.5": "internal", "7.1": "withdrawn"}
+"""By statuses that no remote said: trouble here, and what our postmaster did."""
 # RFC 7505 gave X.1.10 to null MX; Exchange says it of a recipient.
 _NOT_FOUND = re.compile(r"recipient.{0,3}not.{0,3}found", re.IGNORECASE)
 
-NAMES = frozenset((*_BY_STATUS.values(), *_BY_SUBJECT.values(), *(name for _, name in _BY_TEXT), "internal", OTHER))
-"""Every class there is; `internal` is trouble of ours."""
+NAMES = frozenset(
+    (*_BY_STATUS.values(), *_BY_SUBJECT.values(), *(name for _, name in _BY_TEXT), *_OURS.values(), OTHER)
+)
+"""Every class there is."""
 
 
 def cause_of(outcome: Delayed | Failed) -> str:
     """Give the class: by its status, by its text, by the status's subject."""
     detail = outcome.status.partition(".")[2]
     if outcome.reply is None and detail in _OURS:
-        return "internal"
+        return _OURS[detail]
     if detail in _BY_STATUS and not (detail == "1.10" and outcome.reply and _NOT_FOUND.search(outcome.reply.text)):
         return _BY_STATUS[detail]
     text = outcome.reply.text[:_MAX_TEXT] if outcome.reply is not None else ""

@@ -22,12 +22,13 @@ ANY_TLS = "mx-any-tls"
 class Destination:
     """Where a delivery goes. As text `agent:target` or `agent:target/folder`: stable, it stands in the database.
 
-    `agent` names the delivery agent (`maildir`, `relay`, `forward`, `alias`, `quarantine`). `target` is the mailbox's
-    address for `maildir` (`alice@example.org`); for `relay` and `forward` it is `mx:DOMAIN` (for reports on TLS
-    `mx-any-tls:DOMAIN`: they wait behind nothing that TLS is in the way of) or `route:NAME` (a
-    [routes.NAME] of the configuration, looked up at each attempt so that a changed route is taken); for `alias` it is
-    an address that was expanded, about which only a report is due; for `quarantine` it is where the mail goes when it
-    is released (`quarantine:maildir:alice@example.org/inbox`). `folder` is `inbox` or `spam` for a folder.
+    `agent` names the delivery agent (`maildir`, `relay`, `forward`, `alias`, `quarantine`, `withdrawn`). `target`
+    is the mailbox's address for `maildir` (`alice@example.org`); for `relay` and `forward` it is `mx:DOMAIN` (for
+    reports on TLS `mx-any-tls:DOMAIN`: they wait behind nothing that TLS is in the way of) or `route:NAME` (a
+    [routes.NAME] of the configuration, looked up at each attempt so that a changed route is taken); for `alias` it
+    is an address that was expanded, about which only a report is due; for `quarantine` it is where the mail goes
+    when it is released (`quarantine:maildir:alice@example.org/inbox`), for `withdrawn` where it went until then.
+    `folder` is `inbox` or `spam` for a folder.
     """
 
     agent: str

@@ -15,7 +15,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from attrs import evolve
 
-from mailgw.queue import quarantine, reading
+from mailgw.queue import quarantine, reading, withdrawal
 from mailgw.queue.codec import DeliveryRow, encode_delivery
 from mailgw.queue.content import ContentFiles
 from mailgw.queue.item import Delivery, DeliveryId, Destination
@@ -76,6 +76,11 @@ def reroute(target: str, now: float) -> Change:
 
 def remove(delivery: Delivery) -> None:
     """Throw it away."""
+
+
+def withdraw(now: float) -> Change:
+    """Let it fail: the gateway tells its sender."""
+    return lambda delivery: withdrawal.withdraw(delivery, now)
 
 
 class Surgery:
