@@ -25,6 +25,8 @@ class Publication:
     stored: StoredKey
     status: Literal["published", "missing", "revoked", "other", "invalid", "unknown"]
     text: str = ""
+    for_tls_reports: bool = True
+    """Whether the record lets it sign reports on TLS (RFC 8460 3)."""
 
 
 async def look_up(keys: Sequence[StoredKey], resolver: Resolver) -> tuple[Publication, ...]:
@@ -59,7 +61,7 @@ def compare(stored: StoredKey, records: KeyRecords) -> Publication:
         return Publication(stored, "other", "the record holds another key than the file")
     if b"y" in split_list(tags.get("t", b"")):
         return Publication(stored, "published", "marked as a test (t=y): receivers ignore signatures that fail")
-    return Publication(stored, "published")
+    return Publication(stored, "published", for_tls_reports=not {b"*", b"tlsrpt"}.isdisjoint(_services(tags)))
 
 
 def _problems(stored: StoredKey, tags: dict[str, bytes]) -> Iterator[str]:
@@ -74,8 +76,12 @@ def _problems(stored: StoredKey, tags: dict[str, bytes]) -> Iterator[str]:
         yield f"the record is for {kind} (k=), and the key is for {wanted}"
     if "h" in tags and b"sha256" not in split_list(tags["h"]):
         yield "the record does not allow sha256 (h=)"
-    if "s" in tags and not {b"*", b"email"} & set(split_list(tags["s"])):
+    if not {b"*", b"email"} & _services(tags):
         yield "the record does not allow mail (s=)"
+
+
+def _services(tags: dict[str, bytes]) -> set[bytes]:
+    return set(split_list(tags.get("s", b"*")))
 
 
 def zone_line(stored: StoredKey) -> str:

@@ -23,7 +23,11 @@ async def check(resolver: Resolver, site: Site, domain: str) -> list[Finding]:
         advice = "Set [signing] enabled, unless a next hop signs."
         return [Finding("warning", SUBJECT, domain, "signing is turned off", advice)]
     keys = [stored for stored in site.keys if stored.domain == domain]
-    findings = [_of(publication) for publication in await look_up(keys, resolver)]
+    publications = await look_up(keys, resolver)
+    findings = [_of(publication) for publication in publications]
+    if f".{site.tls_reporter}".endswith(f".{domain}") and not all(found.for_tls_reports for found in publications):
+        fact = "the s= of a key's record lets it sign no reports on TLS, which are sent from there"
+        findings.append(Finding("warning", SUBJECT, domain, fact, "Take s= away, or add tlsrpt to it: RFC 8460 3."))
     if not any(stored.state == "active" for stored in keys):
         advice = f"Make a key with `mailgw dkim new-key {domain}`: much mail without a signature is refused."
         findings.append(Finding("warning", SUBJECT, domain, "mail from it goes out without a signature", advice))

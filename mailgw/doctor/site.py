@@ -13,7 +13,7 @@ from mailgw.config.schema import Relay, Settings
 from mailgw.delivery.signing_keys import StoredKey
 from mailgw.dns.interface import MxRecord, Resolver
 from mailgw.dns.questions import addresses_of
-from mailgw.mail.address import ascii_domain
+from mailgw.mail.address import Mailbox, ascii_domain
 
 
 @frozen
@@ -32,6 +32,8 @@ class Site:
     dane: bool = True
     helo: str = ""
     """What we say in EHLO, where it is not the hostname."""
+    tls_reporter: str = ""
+    """The domain that reports on TLS are sent from; empty where none are."""
     sources: tuple[str, ...] = ()
     """Those of `addresses` that our mail comes from, where the configuration names them."""
 
@@ -71,6 +73,7 @@ def make_site(settings: Settings, chain: Iterable[x509.Certificate], keys: Itera
         signing=settings.signing.enabled,
         dane=settings.relay.dane,
         helo=ascii_domain(relay.helo),
+        tls_reporter=Mailbox.parse(settings.tls_reports.sender).ascii_domain if settings.tls_reports.sender else "",
         sources=sources,
     )
 

@@ -46,6 +46,19 @@ class DkimTests(DoctorCase):
             self.text(NAME, text)
             self.assertFinding(self.check(), level, fact)
 
+    def test_keys_that_may_not_sign_reports_on_tls(self) -> None:
+        for reporter in (DOMAIN, f"mail.{DOMAIN}"):
+            self.change(tls_reporter=reporter)
+            self.text(NAME, f"{self.record}; s=email")
+            self.assertFinding(self.check(), "warning", "no reports on TLS")
+            for services in ("", "; s=*", "; s=email:tlsrpt"):
+                self.text(NAME, f"{self.record}{services}")
+                self.assertAllGood(self.check())
+        self.text(NAME, f"{self.record}; s=email")
+        for reporter in ("", "other.example", f"not{DOMAIN}"):
+            self.change(tls_reporter=reporter)
+            self.assertAllGood(self.check())
+
     def test_dns_does_not_answer(self) -> None:
         self.resolver.set(NAME, FAIL)
         self.assertFinding(self.check(), "warning", "DNS does not answer")
