@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Literal
 
 from attrs import frozen
@@ -13,7 +13,7 @@ Mode = Literal["enforce", "testing", "none"]
 # RFC 8461 3.2: about one year.
 MAX_AGE = 31557600
 
-_FIELD = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.-]{0,31}):[ \t]*(.*?)[ \t]*", re.DOTALL)
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
 _EXCHANGE = re.compile(r"(?:\*\.)?[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*")
 
 
@@ -40,11 +40,10 @@ class Policy:
         return ("version: STSv1", f"mode: {self.mode}", *exchanges, f"max_age: {self.max_age}")
 
 
-def is_named(host: str, patterns: Iterable[str]) -> bool:
+def is_named(host: str, patterns: Collection[str]) -> bool:
     """Whether a host is among those of a policy: a wildcard stands for one label, the leftmost (RFC 8461 4.1)."""
     name = host.lower()
-    above = name.partition(".")[2]
-    return any(name == pattern or (pattern[:2] == "*." and above == pattern[2:]) for pattern in patterns)
+    return name in patterns or f"*.{name.partition('.')[2]}" in patterns
 
 
 def parse_policy(body: bytes) -> Policy:
@@ -62,10 +61,10 @@ def parse_policy(body: bytes) -> Policy:
         line = line.removesuffix("\r")
         if not line.strip(" \t"):
             continue
-        field = _FIELD.fullmatch(line)
-        if field is None:
+        name, colon, value = line.partition(":")
+        value = value.strip(" \t")
+        if not colon or not _NAME.fullmatch(name):
             raise PolicyError(f"line {number} is not `name: value`")
-        name, value = field.groups()
         if name == "mx":
             exchanges.append(_exchange(value, number))
         first.setdefault(name, value)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 _VERSION = re.compile(rb"v=STSv1[ \t]*(?:;|\Z)")
 _FIELD = rb"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}=[!-:<>-~]+"
-_RECORD = re.compile(rb"v=STSv1((?:[ \t]*;[ \t]*" + _FIELD + rb")+)[ \t]*;?[ \t]*")
+_RECORD = re.compile(rb"v=STSv1((?:[ \t]*;[ \t]*" + _FIELD + rb")+)[ \t]*(?:;[ \t]*)?")
 _ID = re.compile(rb";[ \t]*id=([A-Za-z0-9]{1,32})[ \t]*(?=;|\Z)")
 
 
