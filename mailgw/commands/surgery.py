@@ -66,7 +66,7 @@ def release(dry_run: bool, everything: bool, **selection: Any) -> None:
 @click.option("--report", is_flag=True, help="Tell the senders, as of every failure; the gateway does it when it runs.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def delete(dry_run: bool, report: bool, yes: bool, everything: bool, **selection: Any) -> None:
-    """Throw deliveries away. Nobody is told without --report, but of an attempt under way that fails for good."""
+    """Throw deliveries away. Nobody is told without --report."""
     done = "deleted, with a report to the sender" if report else "deleted"
     change = surgery.withdraw(time.time()) if report else surgery.remove
     _operate(done, selection, change, dry_run=dry_run, everything=everything, ask=not yes)

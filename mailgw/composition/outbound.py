@@ -136,7 +136,7 @@ def _make_queue(
         clock=reactor,
     )
     scheduler = Scheduler(store, agents, reporter, reactor, entropy, settings.queue, settings.reports.delay, observer)
-    watch = NudgeWatch(directory, scheduler.look_again, reactor)
+    watch = NudgeWatch(store.changed, scheduler.look_again, reactor)
     return _Queue(
         store,
         scheduler,

@@ -57,6 +57,8 @@ class Backlog:
         self._reading = False
         self._scanned = -inf
         self._missed = inf
+        self._version = 0
+        """Counts the changes by somebody else."""
         self._scan_at = -inf
         self._rescan_at = -inf
         self._rest_until = -inf
@@ -115,6 +117,7 @@ class Backlog:
 
     def look_again(self) -> None:
         """Somebody else has changed the store: look for what is due in all of it."""
+        self._version += 1
         self._missed = -inf
         if not self._reading:
             self._go_on()
@@ -189,8 +192,11 @@ class Backlog:
         self._scan_at = inf
         limit = min(_READ, self._window.room)
         left = self._window.watch()
+        version = self._version
         try:
             deliveries = await self._store.due(now, limit, self._window.ids, since=since, without=self._sites.parked())
+            if version != self._version:
+                return  # it is older than the change: everything is looked at again
             self._bring_in(deliveries, left)
             if len(deliveries) >= limit:
                 self._scanned = deliveries[-1].due
@@ -209,11 +215,15 @@ class Backlog:
         del site.parked[destination]  # what is parked while we wait begins anew
         limit = min(_READ, self._window.room)
         left = self._window.watch()
+        version = self._version
         try:
             deliveries = await self._store.due(now, limit, self._window.ids, since=since, destination=destination)
         except BaseException:
             self._park(site, destination, since)
             raise
+        if version != self._version:
+            self._park(site, destination, since)
+            return
         self._bring_in(deliveries, left)
         self._refillable.pop(site, None)
         if len(deliveries) >= limit:  # perhaps its site is another one by now

@@ -104,6 +104,16 @@ class MemoryStore:
         self._check()
         return self._messages.get(message_id)
 
+    async def standing(self, deliveries: Sequence[Delivery]) -> Entry | None:
+        message_id = deliveries[0].message_id
+        here = self._deliveries.get(message_id, {})
+        still = tuple(d for d in deliveries if d.number in here and here[d.number].destination == d.destination)
+        self._check()
+        return Entry(self._messages[message_id], still) if still else None
+
+    def changed(self) -> bool:
+        return False
+
     async def entries(self, limit: int, after: str = "") -> Sequence[Entry]:
         self._check()
         return [

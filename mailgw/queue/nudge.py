@@ -20,18 +20,37 @@ def nudge(directory: Path) -> None:
     os.utime(path)
 
 
-class NudgeWatch:
-    """Calls `look` soon after a `nudge`."""
+class NudgeFile:
+    """The file, as the gateway looks at it."""
 
-    def __init__(self, directory: Path, look: Callable[[], None], clock: IReactorTime) -> None:
-        self._path = directory / _NUDGE
+    def __init__(self, directory: Path) -> None:
+        self._path = os.fspath(directory / _NUDGE)
+        self._seen = self._version()
+
+    def changed(self) -> bool:
+        """Whether there was a `nudge` since this was last asked. It is asked before each attempt: one stat(2)."""
+        version = self._version()
+        changed = version != self._seen
+        self._seen = version
+        return changed
+
+    def _version(self) -> int:
+        try:
+            return os.stat(self._path).st_mtime_ns
+        except OSError:
+            return 0
+
+
+class NudgeWatch:
+    """Calls `look` soon after a change that `changed` tells of, when no attempt comes before."""
+
+    def __init__(self, changed: Callable[[], bool], look: Callable[[], None], clock: IReactorTime) -> None:
+        self._changed = changed
         self._look = look
         self._loop = LoopingCall(self._check)
         self._loop.clock = clock
-        self._seen = 0
 
     def start(self) -> None:
-        self._seen = self._version()
         self._loop.start(_LOOK_INTERVAL, now=False)
 
     def stop(self) -> None:
@@ -39,13 +58,5 @@ class NudgeWatch:
             self._loop.stop()
 
     def _check(self) -> None:
-        version = self._version()
-        if version != self._seen:
-            self._seen = version
+        if self._changed():
             self._look()
-
-    def _version(self) -> int:
-        try:
-            return os.stat(self._path).st_mtime_ns
-        except OSError:
-            return 0

@@ -110,6 +110,19 @@ def read_message(
     return decode_message(message_id, info, prefix, content, head)
 
 
+def read_standing(
+    connection: sqlite3.Connection, content_path: Callable[[str], Path], deliveries: Sequence[Delivery]
+) -> Entry | None:
+    """As QueueStore.standing."""
+    message_id = deliveries[0].message_id
+    ways: dict[int, str] = dict(
+        connection.execute("SELECT number, destination FROM deliveries WHERE message_id = ?", (message_id,)).fetchall()
+    )
+    still = tuple(delivery for delivery in deliveries if ways.get(delivery.number) == str(delivery.destination))
+    message = read_message(connection, content_path, message_id) if still else None
+    return None if message is None else Entry(message, still)
+
+
 def read_entries(
     connection: sqlite3.Connection, directory: Path, content_path: Callable[[str], Path], limit: int, after: str
 ) -> list[Entry]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any
 
+from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
@@ -17,7 +18,7 @@ from mailgw.mail.reply import TemporaryFailure
 from mailgw.queue.agent import DeliveryAgent, FateObserver, Reporter
 from mailgw.queue.attempt import Attempted, Attempts
 from mailgw.queue.backlog import Backlog
-from mailgw.queue.item import Delayed, Delivery, QueuedMessage
+from mailgw.queue.item import Delayed, Delivery, DeliveryId, Failed, QueuedMessage
 from mailgw.queue.retry import RetryPolicy
 from mailgw.queue.site import Job, Site
 from mailgw.queue.sites import Pending, Sites
@@ -170,6 +171,8 @@ class Scheduler:
         self._dispatching = True
         held_back = []
         try:
+            if self._ready and self._store.changed():
+                self.look_again()  # what waits here may be gone
             while self._ready and (free := self._concurrency - self._active) > 0:
                 site = next(iter(self._ready))
                 del self._ready[site]
@@ -212,9 +215,10 @@ class Scheduler:
         message = job.message
         try:
             if message is None:
-                message = await self._store.message(job.message_id)
+                message = await self._read(site, job)
             if message is not None:
                 attempted = await self._attempts.make(site, job, message, lambda: not self._running)
+                attempted = await self._heed(message, attempted)
         except TemporaryFailure as error:
             self.log.warn(
                 "{transaction} cannot be read from the queue: {reason}",
@@ -249,10 +253,44 @@ class Scheduler:
         for report in reports:
             self.offer(report)
 
-    def _release(self, site: Site, job: Job) -> None:
-        site.held -= len(job.deliveries)
-        for delivery in job.deliveries:
+    async def _read(self, site: Site, job: Job) -> QueuedMessage | None:
+        """Read its message, and leave out of the job what somebody has removed or sent elsewhere since it was read."""
+        entry = await self._store.standing(job.deliveries)
+        if entry is None:
+            return None
+        self._leave(site, [delivery for delivery in job.deliveries if delivery not in entry.deliveries])
+        job.deliveries = list(entry.deliveries)
+        return entry.message
+
+    async def _heed(self, message: QueuedMessage, attempted: Attempted) -> Attempted:
+        """Leave out what failed for good, but was held, removed or sent elsewhere during the attempt: that stands, and
+        the sender hears of no failure."""
+        failed = [delivery for delivery, outcome in attempted.results if isinstance(outcome, Failed)]
+        if not failed:
+            return attempted
+        try:
+            entry = await self._store.standing(failed)
+        except (TemporaryFailure, CancelledError):
+            return attempted  # what was delivered is to be written
+        still = {delivery.id for delivery in entry.deliveries} if entry is not None else frozenset[DeliveryId]()
+        overtaken = {delivery.id for delivery in failed} - still
+        if overtaken:
+            self.log.info(
+                "{transaction} failed for {count} recipients that were changed meanwhile: the change stands",
+                event="overtaken",
+                transaction=message.id,
+                session=message.session_id,
+                count=len(overtaken),
+            )
+        return evolve(attempted, results=tuple(r for r in attempted.results if r[0].id not in overtaken))
+
+    def _leave(self, site: Site, deliveries: Sequence[Delivery]) -> None:
+        site.held -= len(deliveries)
+        for delivery in deliveries:
             self._window.leave(delivery.id)
+
+    def _release(self, site: Site, job: Job) -> None:
+        self._leave(site, job.deliveries)
         self._dispatch()
         self._backlog.wake()
 

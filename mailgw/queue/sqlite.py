@@ -29,6 +29,7 @@ from mailgw.queue.disk import (
 )
 from mailgw.queue.item import Delivery, DeliveryId, QueuedMessage
 from mailgw.queue.migration import migrate
+from mailgw.queue.nudge import NudgeFile
 from mailgw.queue.schema import open_database, open_reader
 from mailgw.queue.store import ContentWriter, Entry, QueueSize, QueueUnusable, Settlement
 from mailgw.queue.writer import ERASE_AFTER, Change, Writer
@@ -52,6 +53,7 @@ class _Opened:
     """For content files."""
     reading: Pool
     """One thread, which has `reader` to itself."""
+    nudge: NudgeFile
 
 
 class SqliteStore:
@@ -96,7 +98,7 @@ class SqliteStore:
         reading = Pool(self._reactor, "queue-read", 1)
         reading.start()
         writer.start()
-        self._current = _Opened(lock, writer, reader, disk, reading)
+        self._current = _Opened(lock, writer, reader, disk, reading, NudgeFile(self._directory))
 
     async def close(self) -> None:
         opened, self._current = self._current, None
@@ -177,6 +179,16 @@ class SqliteStore:
 
     async def message(self, message_id: str) -> QueuedMessage | None:
         return await self._read(reading.read_message, self._files.path, message_id)
+
+    async def standing(self, deliveries: Sequence[Delivery]) -> Entry | None:
+        return await self._read(reading.read_standing, self._files.path, deliveries)
+
+    def changed(self) -> bool:
+        opened = self._opened
+        if not opened.nudge.changed():
+            return False
+        opened.writer.erase_later()  # the command does it too, but for a reader in its way
+        return True
 
     async def entries(self, limit: int, after: str = "") -> Sequence[Entry]:
         return await self._read(reading.read_entries, self._directory, self._files.path, limit, after)

@@ -115,6 +115,15 @@ class QueueStore(Protocol):
 
     async def message(self, message_id: str) -> QueuedMessage | None: ...
 
+    async def standing(self, deliveries: Sequence[Delivery]) -> Entry | None:
+        """Read a message again with those of these deliveries of it that still go where they are said to go; None
+        when none does. Somebody else may have removed them, or sent them elsewhere."""
+        ...
+
+    def changed(self) -> bool:
+        """Say whether somebody else (a command) has changed it since this was last asked. Costs next to nothing."""
+        ...
+
     async def entries(self, limit: int, after: str = "") -> Sequence[Entry]:
         """List the queue in the order of message ids, from behind `after`; contents are not read into memory."""
         ...

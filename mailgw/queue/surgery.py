@@ -1,8 +1,7 @@
 """Changes to what waits in a queue, made by a person, while the gateway runs or not.
 
-The changes are made in the database; a running gateway drops what waits in its memory, and reads it again, within a
-second or so. An attempt that has begun by then goes on: when it delivers or fails for good, that stands, else the
-change holds.
+The changes are made in the database; a running gateway drops what waits in its memory, and reads it again, before it
+begins another attempt. An attempt that has begun by then goes on: when it delivers, that stands, else the change holds.
 """
 
 from __future__ import annotations
@@ -189,7 +188,7 @@ class Surgery:
         try:
             erase(self._connection)
         except sqlite3.Error:
-            pass  # a running gateway does it after its next message; the deletion stands
+            pass  # a running gateway does it soon; the deletion stands
 
 
 def _choose(connection: sqlite3.Connection, selection: Selection) -> QueueSize:

@@ -82,6 +82,7 @@ class Writer:
 
     def start(self) -> None:
         self._thread.start()
+        self.erase_later()  # a process that was killed has left its log
 
     def submit(self, change: Change, *, awaited: bool) -> Deferred[None]:
         """Fires when it is durable; fails with TemporaryFailure when the storage fails.
@@ -135,7 +136,7 @@ class Writer:
             else:
                 change.done.errback(error)
             if change.gone:
-                self._erase_later()
+                self.erase_later()
         # Only now: what the callbacks submit is gathered too.
         self._writing = False
         if self._awaited or self._stopped is not None:
@@ -143,7 +144,8 @@ class Writer:
         elif self._gathered:
             self._hand_over_in(_LINGER)
 
-    def _erase_later(self) -> None:
+    def erase_later(self) -> None:
+        """Something is gone: erase it from the log, in `erase_after` seconds at the latest."""
         if self._erasing is None and self._stopped is None:
             self._erasing = self._reactor.callLater(self._erase_after, self._erase)
 
@@ -177,7 +179,7 @@ class Writer:
         except sqlite3.Error:
             done = False  # the disk is in trouble: what is written next says so
         if not done:
-            self._reactor.callFromThread(self._erase_later)
+            self._reactor.callFromThread(self.erase_later)
 
     def _write(self, changes: Sequence[Change]) -> tuple[list[tuple[Change, Exception | None]], list[str]]:
         """Commit together; when that fails each alone, so that none fails for its neighbour's sake."""

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
+from contextlib import closing
 from pathlib import Path
 
 from twisted.internet import reactor
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
+from mailgw.queue.schema import open_reader
+from mailgw.queue.selection import Selection
 from mailgw.queue.sqlite import SqliteStore
 from mailgw.queue.store import Settlement
+from mailgw.queue.surgery import Surgery, remove
 from tests.queue.items import entry
 
 MARKER = b"nobody else is to read this"
@@ -53,6 +58,38 @@ class PrivacyTests(TestCase):
         for _ in range(20):
             await self.store.entries(10)
         await self.store.settle([Settlement(put.deliveries[0].id)])
+        await self.until_gone()
+        await self.store.close()
+
+    async def test_after_kill_9(self) -> None:
+        """The log that a killed process had left was erased only after the next delivery."""
+        await self.start(3600.0)
+        put = entry(data=b"Subject: x\r\n\r\n" + MARKER * 100 + b"\r\n")
+        await self.store.put(put)
+        await self.store.settle([Settlement(put.deliveries[0].id)])
+        killed = Path(self.mktemp())
+        shutil.copytree(self.directory, killed)  # nothing is written now
+        await self.store.close()
+        self.directory = killed
+        self.assertEqual(self.where(), ["queue.db-wal"])
+        self.store = SqliteStore(killed, reactor, inline_size=10_000, minimum_free=0, clock=reactor, erase_after=0.1)
+        await self.store.open()
+        await self.until_gone()
+        await self.store.close()
+
+    async def test_what_a_person_deletes_while_it_is_listed(self) -> None:
+        """A reader keeps the command from cutting the log: then it stayed until the next delivery."""
+        await self.start(0.1)
+        await deferLater(reactor, 0.3)  # what is erased after the start is erased
+        put = entry(data=b"Subject: x\r\n\r\n" + MARKER * 100 + b"\r\n")
+        await self.store.put(put)
+        with closing(open_reader(self.directory)) as reader, closing(Surgery(self.directory)) as surgery:
+            reader.execute("BEGIN")
+            reader.execute("SELECT count(*) FROM messages").fetchone()
+            surgery.select(Selection(ids=frozenset({put.message.id})))
+            self.assertEqual(surgery.change(surgery.deliveries(), remove), 1)
+            self.assertEqual(self.where(), ["queue.db-wal"])
+        self.assertTrue(self.store.changed())  # asked before each attempt, and each second
         await self.until_gone()
         await self.store.close()
 

@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mailgw.config.schema import Queue
 from mailgw.mail.reply import Reply
-from mailgw.queue.item import Delayed, Delivered, Destination, Failed
+from mailgw.queue.item import Delayed, Delivered, Delivery, Destination, Failed
 from mailgw.queue.memory import MemoryStore
 from mailgw.queue.scheduler import Scheduler
 from mailgw.queue.store import Entry, QueueSize, Settlement
@@ -277,6 +277,38 @@ class BacklogTests(SchedulerCase):
         self.successResultOf(Deferred.fromCoroutine(self.store.settle([Settlement((number(2), 0))])))
         self.agent.end()
         self.assertEqual([message_id for message_id, _ in self.agent.attempts], [number(1), number(3)])
+
+    def test_an_answer_that_is_older_than_a_change_is_not_taken(self) -> None:
+        """What was read before somebody changed the store came into memory after it."""
+        put = entry()
+        self.put(put)
+        held: list[Deferred[None]] = []
+        due = self.store.due
+
+        async def late(*args: Any, **kwargs: Any) -> Sequence[Delivery]:
+            answer = await due(*args, **kwargs)
+            held.append(Deferred())
+            await held[-1]
+            return answer
+
+        self.store.due = late  # type: ignore[method-assign]
+        ways: list[Destination] = []
+        self.agent.answer = lambda delivery: ways.append(delivery.destination) or Delivered("there")  # type: ignore
+        asked: list[Destination] = []
+        site = self.agent.site
+
+        async def ask(destination: Destination) -> str:
+            asked.append(destination)
+            return await site(destination)
+
+        self.agent.site = ask  # type: ignore[method-assign]
+        self.scheduler.start()
+        rerouted = evolve(put.deliveries[0], destination=OTHER)
+        self.successResultOf(Deferred.fromCoroutine(self.store.settle([Settlement(rerouted.id, rerouted)])))
+        self.scheduler.look_again()
+        held[0].callback(None)
+        held[1].callback(None)
+        self.assertEqual((set(asked), ways), ({OTHER}, [OTHER]))
 
 
 class RetryTests(SchedulerCase):

@@ -99,6 +99,17 @@ class StoreContract:
         self.assertEqual(await self.store.due(299.0, 10), [])
         self.assertEqual(await self.store.due(300.0, 10), [retry])
 
+    async def test_what_still_stands_as_it_was_read(self: Any) -> None:
+        put = entry("01ABCDEFGH000001", (RELAY, OTHER, RELAY))
+        await self.store.put(put, entry("01ABCDEFGH000002"))
+        self.assertEqual(await self.store.standing(put.deliveries), put)
+        gone, other, still = put.deliveries
+        await self.store.settle([Settlement(gone.id), Settlement(other.id, evolve(other, due=9.0, attempts=1))])
+        self.assertEqual(await self.store.standing(put.deliveries), Entry(put.message, (other, still)))
+        self.assertIsNone(await self.store.standing((gone, evolve(other, destination=RELAY))))
+        self.assertIsNone(await self.store.standing(entry("01ABCDEFGH000003").deliveries))
+        self.assertFalse(self.store.changed())
+
     async def test_retry_of_what_is_gone_brings_nothing_back(self: Any) -> None:
         put = entry()
         await self.store.put(put)

@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from mailgw.config.schema import Queue
 from mailgw.queue import quarantine
-from mailgw.queue.item import Delayed, Delivered, Delivery, Destination
+from mailgw.queue.item import Delayed, Delivered, Delivery, Destination, Failed
 from mailgw.queue.scheduler import Scheduler
 from mailgw.queue.schema import open_database
 from mailgw.queue.selection import Selection
@@ -25,6 +25,7 @@ from tests.queue.fakes import FakeAgent, FakeReporter
 from tests.queue.items import entry
 
 clock: Any = reactor
+RELAY = Destination("relay", "mx:example.org")
 DOWN = Delayed("4.4.1", "no answer", site_wide=True)
 
 
@@ -80,8 +81,9 @@ class BesideTests(TestCase):
         self.store = SqliteStore(self.directory, reactor, inline_size=1000, minimum_free=0, clock=reactor)
         await self.store.open()
         self.agent = FakeAgent()
+        self.reporter = FakeReporter()
         self.scheduler = Scheduler(
-            self.store, {"relay": self.agent}, FakeReporter(), clock, Random(1), Queue(**{"jitter": 0.0, **settings})
+            self.store, {"relay": self.agent}, self.reporter, clock, Random(1), Queue(**{"jitter": 0.0, **settings})
         )
         self.scheduler.start()
 
@@ -127,6 +129,74 @@ class BesideTests(TestCase):
             self.agent.end(Delivered("there"))
             await self.until(lambda count=count: len(self.attempted) > count or count == 2)  # type: ignore[misc]
         self.assertEqual(self.attempted, ["01ABCDEFGH000001", "01ABCDEFGH000003"])
+        await self.stop()
+
+    async def test_no_attempt_begins_between_a_deletion_and_the_next_look(self) -> None:
+        """What waited in memory went out for about a second after `mailgw queue delete` and `hold` had ended."""
+        for change in (remove, hold(clock.seconds() + 5000)):
+            await self.start(site_concurrency=1)
+            self.agent.answer = lambda delivery: None
+            await self.put(1, 2, 3)
+            self.assertEqual(self.operate(change, ids=frozenset({"01ABCDEFGH000002"})), 1)
+            self.agent.end(Delivered("there"))
+            await self.until(lambda: len(self.attempted) == 2)
+            self.agent.end(Delivered("there"))
+            await deferLater(clock, 0.1)
+            self.assertEqual(self.attempted, ["01ABCDEFGH000001", "01ABCDEFGH000003"])
+            await self.stop()
+
+    async def test_what_was_read_from_the_store_is_checked_before_its_attempt(self) -> None:
+        """A page of a long deletion is written, and nobody has been told yet."""
+        await self.start(site_concurrency=1)
+        self.agent.answer = lambda delivery: None
+        await self.put(1)
+        now = clock.seconds()
+        put = entry("01ABCDEFGH000002", (RELAY, RELAY, RELAY), due=now, expires=now + 10000)
+        await self.store.put(put)
+        self.scheduler._backlog.expect(now)  # it is read into memory, without its message
+        await self.until(lambda: len(self.scheduler._window.ids) == 4)
+        with closing(Surgery(self.directory)) as surgery:
+            surgery._apply([(put.deliveries[0], None), (put.deliveries[2], hold(now + 5000)(put.deliveries[2]))])
+        self.agent.end(Delivered("there"))
+        await self.until(lambda: len(self.attempted) == 2)
+        self.assertEqual(self.agent.attempts[1], ("01ABCDEFGH000002", (1,)))
+        self.agent.end(Delivered("there"))
+        await self.until(lambda: not self.scheduler._window.ids)
+        self.assertEqual(await self.destinations(), ["quarantine:relay:mx:example.org"])
+        await self.stop()
+
+    async def test_an_attempt_that_fails_for_good_does_not_undo_a_change(self) -> None:
+        """What was held or sent elsewhere during an attempt went when that failed, with a report."""
+        now = clock.seconds()
+        for change, left in (
+            (hold(now + 5000), ["quarantine:relay:mx:example.org"]),
+            (reroute("route:smart", now + 5000), ["relay:route:smart"]),
+            (remove, []),
+        ):
+            await self.start()
+            self.agent.answer = lambda delivery: None
+            await self.put(1)
+            await self.until(lambda: self.attempted)
+            self.operate(change, ids=frozenset({"01ABCDEFGH000001"}))
+            self.agent.end(Failed("5.1.1", "no such user"))
+            await self.until(lambda: not self.scheduler._window.ids)
+            self.assertEqual(await self.destinations(), left)
+            self.assertEqual(self.reporter.told, [])
+            await self.stop()
+
+    async def test_of_an_attempt_that_fails_for_good_the_unchanged_rest_fails(self) -> None:
+        await self.start()
+        self.agent.answer = lambda delivery: None if delivery.number == 0 else Failed("5.1.1", "no such user")
+        now = clock.seconds()
+        put = entry("01ABCDEFGH000001", (RELAY, RELAY), due=now, expires=now + 10000)
+        await self.store.put(put)
+        self.scheduler.offer(put)
+        await self.until(lambda: self.attempted)
+        with closing(Surgery(self.directory)) as surgery:
+            self.assertEqual(surgery.change(put.deliveries[:1], hold(now + 5000)), 1)
+        self.agent.end(Failed("5.1.1", "no such user"))
+        await self.until(lambda: self.reporter.told)
+        self.assertEqual([n for _, told in self.reporter.told for n, _ in told], [1])
         await self.stop()
 
     async def test_an_attempt_that_fails_for_now_does_not_undo_a_change(self) -> None:
