@@ -16,7 +16,7 @@ from mailgw.delivery.relay import RelayAgent
 from mailgw.delivery.sessions import Sessions
 from mailgw.mail.tlsresult import TlsResult
 from mailgw.mta_sts.finder import PolicyFinder
-from mailgw.queue.item import Delayed, Delivered
+from mailgw.queue.item import Delayed, Delivered, Failed
 from tests.authority import Authority
 from tests.delivery.peers import deliveries, queued
 from tests.delivery.test_loopback import LoopbackTestCase
@@ -35,7 +35,7 @@ class StsSessionTests(LoopbackTestCase):
         self.seen: list[TlsResult] = []
         self.server_tls = AUTHORITY.issue(HOST).options()
 
-    async def send(self, mode: str, mx: str = HOST, **policy: Any) -> Any:
+    async def send(self, mode: str, mx: str = HOST, message: Any = None, **policy: Any) -> Any:
         """Send one message; the policy has that mode and names that host."""
         zone = {
             "dest.example": {"MX": [(10, HOST)]},
@@ -59,7 +59,7 @@ class StsSessionTests(LoopbackTestCase):
         )
         agent = RelayAgent(sessions, self.threads)
         self.addCleanup(lambda: Deferred.fromCoroutine(agent.close()))
-        (outcome,) = await agent.deliver(queued(), deliveries("mx:dest.example"))
+        (outcome,) = await agent.deliver(message or queued(), deliveries("mx:dest.example"))
         return outcome
 
     def reported(self) -> tuple[str, str, str]:
@@ -123,6 +123,16 @@ class StsSessionTests(LoopbackTestCase):
         outcome = await self.send("testing")
         self.assertIn("certificate verified", outcome.detail)
         self.assertEqual(self.reported(), ("sts", "", ""))
+
+    async def test_a_message_that_requires_tls(self) -> None:
+        """RFC 8689 4.2.1: the policy says that the MX host is the domain's; without one nothing does."""
+        peer = self.serve(EHLO=b"250-mx.example\r\n250-STARTTLS\r\n250-REQUIRETLS\r\n250 PIPELINING\r\n")
+        for mode in ("enforce", "testing"):
+            self.assertIsInstance(await self.send(mode, message=queued(requiretls=True)), Delivered)
+            self.assertIn("MAIL FROM:<bob@example.net> REQUIRETLS", peer.sessions[-1])
+        outcome = await self.send("none", message=queued(requiretls=True))
+        self.assertIsInstance(outcome, Failed)
+        self.assertEqual((outcome.status, len(peer.sessions)), ("5.7.10", 2))
 
     async def test_ignored(self) -> None:
         self.server_tls = AUTHORITY.issue(HOST, days=-1).options()

@@ -164,6 +164,16 @@ class PostfixTests(_StsTestCase, PostfixTestCase):
         self.assertEqual(self.policies.asked, [])
 
 
+class SilenceTests(_StsTestCase):
+    async def test_dns_that_is_silent_about_it_holds_nothing_up(self) -> None:
+        await self.make_world(zone=_zone({"slow.test": NOBODY}))
+        zone = {name: types for name, types in self.dns.world.zone.items() if not name.startswith("_mta-sts")}
+        self.dns.world = evolve(self.dns.world, zone=zone, silent=("_mta-sts.slow.test",))
+        gateway = await self.start(self.sink_port)
+        await self.outcome(gateway, "slow.test", "delivered")
+        await self.outcome(gateway, "plain.test", "delivered")
+
+
 class EximTests(_StsTestCase, EximTestCase):
     skip = exim.absent() or _no_port() or None  # type: ignore[assignment]
 
