@@ -18,14 +18,15 @@ from mailgw.mail.address import Mailbox, ascii_domain
 
 @frozen
 class Site:
-    """Names are in A-labels. `addresses` are those that our mail comes from and goes to; `smarthost` is the route by
-    which mail leaves, empty when we send it ourselves; `chain` is our certificate with those above it;
+    """Names are in A-labels. `addresses` are those that our mail comes from and goes to; `smarthosts` are the routes by
+    which mail leaves, all of it unless some goes `direct`, to MX hosts; `chain` is our certificate with those above it;
     `keys` are for DKIM, which `signing` turns on; `dane` is whether we hold others to their TLSA records."""
 
     hostname: str
     domains: tuple[str, ...] = ()
     addresses: tuple[str, ...] = ()
-    smarthost: str = ""
+    smarthosts: tuple[str, ...] = ()
+    direct: bool = True
     chain: tuple[x509.Certificate, ...] = ()
     keys: tuple[StoredKey, ...] = ()
     signing: bool = True
@@ -60,14 +61,15 @@ def make_site(settings: Settings, chain: Iterable[x509.Certificate], keys: Itera
         if listener.kind != "lmtp"
         for text in listener.addresses
     ]
-    default = settings.relay.default
-    relay = settings.relay if default == "mx" else Relay()
+    ways = (settings.relay.default, *(rule.via for rule in settings.relay.rules.values()))
+    relay = settings.relay if "mx" in ways else Relay()
     sources = tuple(address for address in relay.source_addresses if ipaddress.ip_address(address).is_global)
     return Site(
         hostname=ascii_domain(settings.hostname),
         domains=tuple(ascii_domain(domain) for domain in settings.domains),
         addresses=tuple(dict.fromkeys(a for a in (*listening, *sources) if ipaddress.ip_address(a).is_global)),
-        smarthost=default.removeprefix("route:") if default != "mx" else "",
+        smarthosts=tuple(dict.fromkeys(way.removeprefix("route:") for way in ways if way != "mx")),
+        direct="mx" in ways,
         chain=tuple(chain),
         keys=tuple(keys),
         signing=settings.signing.enabled,

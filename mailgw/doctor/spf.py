@@ -38,11 +38,13 @@ async def check(resolver: Resolver, site: Site, domain: str) -> list[Finding]:
 
 
 async def _coverage(resolver: Resolver, site: Site, domain: str) -> list[Finding]:
-    if site.smarthost:
-        fact = f"mail goes out by the smarthost {site.smarthost}, whose addresses only its operator knows"
-        return [Finding("note", SUBJECT, domain, fact, "See that the record includes what the operator tells you.")]
     found = []
-    for address in site.outgoing:
+    for name in site.smarthosts:
+        which = "some mail goes" if site.direct else "mail goes"
+        fact = f"{which} out by the smarthost {name}, whose addresses only its operator knows"
+        advice = "See that the record includes what the operator tells you."
+        found.append(Finding("note", SUBJECT, domain, fact, advice))
+    for address in site.outgoing if site.direct else ():
         result = await Spf(resolver, site.hostname).check(address, "postmaster", domain, site.ehlo)
         if result.result == "pass":
             found.append(Finding("ok", SUBJECT, domain, f"{address} may send ({shown(result.mechanism)})"))

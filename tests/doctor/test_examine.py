@@ -7,7 +7,7 @@ from typing import Any
 from attrs import evolve
 from twisted.internet.defer import Deferred
 
-from mailgw.config.schema import Domain, Listener, Relay, Settings
+from mailgw.config.schema import Domain, Listener, Relay, RelayRule, Settings
 from mailgw.doctor import spf
 from mailgw.doctor.examine import examine
 from mailgw.doctor.finding import Finding, shown, txt_record, worst
@@ -74,7 +74,13 @@ class SiteTests(DoctorCase):
         site = make_site(settings, ())
         self.assertEqual(site.hostname, "mail.xn--bcher-kva.example")
         self.assertEqual(site.domains, ("xn--bcher-kva.example",))
-        self.assertEqual((site.addresses, site.smarthost), (("8.8.8.8",), "smart"))
+        self.assertEqual((site.addresses, site.smarthosts, site.direct), (("8.8.8.8",), ("smart",), False))
+
+    def test_smarthosts_of_rules(self) -> None:
+        rules = {"a": RelayRule(users=("*",), via="route:x"), "b": RelayRule(senders=("<>",), via="mx")}
+        for default, names in (("mx", ("x",)), ("route:y", ("y", "x"))):
+            site = make_site(Settings(hostname="a.example", relay=Relay(default, rules=rules)), ())
+            self.assertEqual((site.smarthosts, site.direct), (names, True))
 
     def test_addresses_that_our_mail_comes_from(self) -> None:
         relay = Relay(source_addresses=("8.8.4.4", "10.0.0.1"))

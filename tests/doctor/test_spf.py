@@ -43,8 +43,16 @@ class SpfTests(DoctorCase):
         self.assertFinding(self.check("v=spf1 ipv4:192.0.2.1 -all"), "error", "gets permerror")
 
     def test_smarthost(self) -> None:
-        self.change(smarthost="smart")
-        self.assertFinding(self.check("v=spf1 include:_spf.provider.example -all"), "note", "smarthost smart")
+        self.change(smarthosts=("smart",), direct=False)
+        findings = self.check("v=spf1 include:_spf.provider.example -all")
+        self.assertFinding(findings, "note", "mail goes out by the smarthost smart")
+        self.assertNotIn(ADDRESS, str(findings))
+
+    def test_a_smarthost_for_some_mail(self) -> None:
+        self.change(smarthosts=("smart",))
+        findings = self.check(f"v=spf1 ip4:{ADDRESS} -all")
+        self.assertFinding(findings, "note", "some mail goes out by the smarthost smart")
+        self.assertFinding(findings, "ok", f"{ADDRESS} may send")
 
     def test_endings(self) -> None:
         self.assertFinding(self.check("v=spf1 +all"), "error", "+all lets the whole world")
