@@ -48,6 +48,8 @@ class SmtpConnection(Protocol):
 
     def __init__(self, clock: IReactorTime, outbox: Outbox, settings: schema.Relay, peer: Peer) -> None:
         self.peer = peer
+        self.port = 0
+        """The peer's."""
         self.capabilities = Capabilities()
         self.tls = ""
         """Version and what the certificate proves, once TLS is up."""

@@ -12,6 +12,7 @@ from mailgw.delivery import tlspolicy
 from mailgw.delivery.attempt import Attempt, Signer
 from mailgw.delivery.classify import Peer, Unreachable, is_too_many_recipients, outcome_of
 from mailgw.delivery.connection import SmtpConnection
+from mailgw.delivery.downhosts import Server
 from mailgw.delivery.lookuptime import LookupTime
 from mailgw.delivery.sessions import NextHops, Sessions
 from mailgw.operation.threads import Threads
@@ -24,10 +25,11 @@ MAX_SESSIONS = 2
 
 @define
 class _Left:
-    """What an attempt may still open and try."""
+    """What an attempt may still try and open, and with whom it has spoken already."""
 
-    sessions: int
     tries: int
+    sessions: int = MAX_SESSIONS
+    but: Server | None = None
 
 
 class RelayAgent:
@@ -61,16 +63,16 @@ class RelayAgent:
         except Unreachable as error:
             attempt.note_all(error.outcome)
             return attempt.outcomes
+        left = _Left(self.sessions.settings.max_addresses)
         while attempt.pending and (connection := self.sessions.pool.take(hops.key)):
             if await self._use(connection, hops, attempt):
-                await self._try_hosts(hops, attempt, dns, MAX_SESSIONS - 1, but=connection.peer.address)
-                return attempt.outcomes
-        await self._try_hosts(hops, attempt, dns, MAX_SESSIONS)
+                left = evolve(left, sessions=MAX_SESSIONS - 1, but=(connection.peer.address, connection.port))
+                break
+        await self._try_hosts(hops, attempt, dns, left)
         return attempt.outcomes
 
-    async def _try_hosts(self, hops: NextHops, attempt: Attempt, dns: LookupTime, sessions: int, but: str = "") -> None:
-        """Go from address to address until nobody is pending, or enough was tried; not to the address `but`."""
-        left = _Left(sessions, self.sessions.settings.max_addresses)
+    async def _try_hosts(self, hops: NextHops, attempt: Attempt, dns: LookupTime, left: _Left) -> None:
+        """Go from address to address until nobody is pending, or enough was tried."""
         down: list[tuple[Peer, int]] = []
         for host, port in hops.hosts:
             if not attempt.pending:
@@ -82,7 +84,7 @@ class RelayAgent:
                 attempt.note_all(error.outcome)
                 continue
             for address in addresses:
-                if address == but:
+                if (address, port) == left.but:
                     continue
                 if self.sessions.down.is_down((address, port)):
                     down.append((Peer(host, address), port))

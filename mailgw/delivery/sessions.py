@@ -247,6 +247,7 @@ class Sessions:
     ) -> SmtpConnection:
         local = hops.local
         connection = SmtpConnection(self._reactor, self._outbox, self.settings, peer)
+        connection.port = port
         endpoint = TCP6ClientEndpoint if ":" in peer.address else TCP4ClientEndpoint
         source = local.source(peer.address)
         bind = (source, 0) if source else None

@@ -185,6 +185,21 @@ class TlsTests(LoopbackTestCase):
         self.assertEqual(peer.contents, [])
 
 
+class PortTests(LoopbackTestCase):
+    async def test_the_next_port_of_the_same_address(self) -> None:
+        """An open session that gave a 4yz ruled out all smarthosts behind its address."""
+        self.server_tls = None
+        plain = b"250 mx.example\r\n"
+        first = self.serve(EHLO=plain, RCPT=[b"250 ok\r\n", b"450 4.2.1 later\r\n"])
+        hosts = [f"127.0.0.1:{self.port}"]
+        second = self.serve(EHLO=plain)
+        agent = self.agent("none")
+        agent.sessions._routes = {"hop": schema.Route(hosts=(*hosts, f"127.0.0.1:{self.port}"), tls="none")}
+        for _ in range(2):
+            self.assertIsInstance(await self.deliver(agent), Delivered)
+        self.assertEqual(([len(peer.contents) for peer in (first, second)], len(first.sessions)), ([1, 1], 1))
+
+
 class AuthTests(LoopbackTestCase):
     def password(self) -> dict[str, str]:
         path = self.mktemp()
