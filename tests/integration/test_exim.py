@@ -6,6 +6,10 @@ import smtplib
 from email.message import EmailMessage
 from functools import partial
 
+from attrs import evolve
+from cryptography.x509 import load_pem_x509_certificate
+
+from mailgw.delivery.tlsa import advised
 from tests import exim
 from tests.integration.peers import AWKWARD, BODY, EximTestCase, free_port
 from tests.integration.test_dsn import ALICE, BOB, RET_FULL, asked, only_report
@@ -159,3 +163,28 @@ class EximReceivesTests(EximTestCase):
         self.assertEqual((report.recipients[0]["Action"], report.recipients[0]["Status"]), ("failed", "5.7.10"))
         self.assertEqual(report.original.get_content_type(), "text/rfc822-headers")
         self.assertEqual(self.inbox(), b"")
+
+    async def test_it_proves_itself_by_its_tlsa_records(self) -> None:
+        """Or gets no mail: the other host is the same Exim by a name whose record is of another key."""
+        await self.make_world()
+        port = free_port()
+        gateway = await self.start_gateway(relay_port=port)
+        await self.start_exim(gateway.ports["mx"], port)
+        certificate = load_pem_x509_certificate((self.folder / "certificate.pem").read_bytes())
+        right, wrong = advised(certificate), "3 1 1 " + "00" * 32
+        zone = {
+            **ZONE,
+            f"_{port}._tcp.mx.exim.test": {"TLSA": [right]},
+            "other.test": {"MX": ["10 mx.other.test."]},
+            "mx.other.test": {"A": ["127.0.0.1"]},
+            f"_{port}._tcp.mx.other.test": {"TLSA": [wrong]},
+        }
+        self.dns.world = evolve(self.dns.world, zone={**self.dns.world.zone, **zone}, authenticated=True)
+        recipients = ["x@exim.test", "x@other.test"]
+        await in_thread(partial(send, gateway.ports["submission"], ALICE, recipients, AWKWARD, tls=True))
+        delivered = await gateway.wait_for(event="delivered")
+        self.assertIn("certificate proven by TLSA 3 1 1 of mx.exim.test", delivered["detail"])
+        delayed = await gateway.wait_for(event="delayed")
+        self.assertIn(
+            f"mx.other.test [127.0.0.1] has a certificate that fits no TLSA record; {right}", delayed["reason"]
+        )
