@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from attrs import evolve
@@ -10,12 +11,13 @@ from twisted.internet.defer import Deferred, gatherResults
 
 from mailgw.delivery.tlsa import presented
 from mailgw.dns.interface import TlsaRecord
-from tests import postfix
+from tests import postfix, programs
 from tests.certificates import PAST, Identity, issue
 from tests.delivery.test_dane import record
 from tests.integration.gateway import Gateway
 from tests.integration.peers import PostfixTestCase, free_port
 from tests.integration.world import in_thread, send
+from tests.unbound import Unbound
 
 FIRST, SECOND = "mx1.dane.test", "mx2.dane.test"
 ADDRESSES = {FIRST: "127.0.0.1", SECOND: "127.0.0.2"}
@@ -116,3 +118,62 @@ class DaneTests(PostfixTestCase):
         await self.submit(gateway)
         await self.until(lambda: len(self.sink.received) == 1)
         self.assertEqual(gateway.output.count("dane_off"), 1)
+
+
+class DnssecTests(PostfixTestCase):
+    """The resolver is a real one, which validates zones that are signed; the host is one Postfix by several names."""
+
+    if postfix.absent() or programs.absent("unbound"):
+        skip = postfix.absent() or programs.absent("unbound")
+
+    async def test_signed_spoilt_and_unsigned_zones(self) -> None:
+        await self.make_world()
+        port, resolver_port = free_port(), free_port()
+        right, wrong = (presented(record(of, 3, 1, 1)) for of in (EXPIRED, BY_ROOT))
+        zone = f"@ 60 IN MX 10 mx\nmx 60 IN A 127.0.0.1\n_{port}._tcp.mx 60 IN TLSA"
+        zones = {
+            "org": "",
+            "good.test": f"{zone} {right}\n",
+            "other.test": f"{zone} {wrong}\n",
+            "spoilt.test": f"{zone} {wrong}\n",
+            "unsigned.test": f"{zone} {wrong}\n",
+            "alias.test": f"@ 60 IN MX 10 mx\nmx 60 IN CNAME mx.good.test.\n_{port}._tcp.mx 60 IN TLSA {wrong}\n",
+        }
+        key = {"spoilt.test": (wrong.split()[3], right.split()[3])}  # by somebody who cannot sign
+        signed = ["org", "good.test", "other.test", "alias.test"]
+        self.unbound = Unbound(self.make_folder(), resolver_port, zones, signed, key)
+        await in_thread(self.unbound.start)
+        self.addCleanup(in_thread, self.unbound.stop)
+        settings = {
+            "relayhost": f"[127.0.0.1]:{self.sink_port}",
+            "smtpd_tls_security_level": "may",
+            "smtpd_tls_chain_files": self.certificate(),
+        }
+        await self.start_postfix(port, **settings)
+        gateway = await self.start_gateway(dns=resolver_port, relay_port=port, more=QUEUE)
+        outcomes = {}
+        for domain in zones.keys() - {"org"}:
+            await in_thread(
+                partial(send, gateway.ports["submission"], "alice@example.test", [f"d@{domain}"], MESSAGE, tls=True)
+            )
+        for domain, event in (
+            ("good.test", "delivered"),
+            ("alias.test", "delivered"),
+            ("unsigned.test", "delivered"),
+            ("other.test", "delayed"),
+            ("spoilt.test", "delayed"),
+        ):
+            found = await gateway.wait_for(event=event, recipient=f"d@{domain}")
+            outcomes[domain] = found["detail"] if event == "delivered" else found["reason"]
+        self.assertIn("proven by TLSA 3 1 1 of mx.good.test", outcomes["good.test"])
+        # RFC 7672 2.2.3: the target of the alias comes first.
+        self.assertIn("proven by TLSA 3 1 1 of mx.good.test", outcomes["alias.test"])
+        self.assertIn("certificate not verified", outcomes["unsigned.test"])
+        self.assertIn("fits no TLSA record", outcomes["other.test"])
+        self.assertRegex(outcomes["spoilt.test"], r"whether mx\.spoilt\.test wants TLS \(DANE\).*SERVFAIL")
+        self.assertNotIn("dane_off", gateway.output)
+
+    def certificate(self) -> str:
+        path = self.folder / "chain.pem"
+        path.write_bytes(EXPIRED.pem)
+        return str(path)
