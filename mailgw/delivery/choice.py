@@ -142,7 +142,8 @@ def _nobody(domain: str, hosts: Sequence[str], standing: Standing) -> Delayed:
     reason = (
         f"none of the MX hosts of {domain} ({_listed(hosts)}) is in its MTA-STS policy, which names "
         f"{_listed(kept.policy.exchanges)} (mode enforce, id {kept.id}, fetched {fetched:%Y-%m-%d %H:%M} UTC): "
-        f'the domain has to correct one of them; to send nonetheless: [tls_policies."{domain}"] ignore = ["mta-sts"]'
+        'the domain has to correct one of them; to send nonetheless: tls = "opportunistic" and ignore = ["mta-sts"] '
+        f'in [tls_policies."{domain}"]'
     )
     return Delayed("4.7.5", reason)
 

@@ -112,7 +112,7 @@ class PostfixTests(_StsTestCase, PostfixTestCase):
         self.policies.exchange = "old.dest.test"
         delayed = await self.outcome(gateway, "moved.test", "delayed")
         self.assertIn("(mx.dest.test) is in its MTA-STS policy, which names old.dest.test", delayed["reason"])
-        self.assertIn('[tls_policies."moved.test"] ignore = ["mta-sts"]', delayed["reason"])
+        self.assertIn('ignore = ["mta-sts"] in [tls_policies."moved.test"]', delayed["reason"])
         # Others on the same host are not held up by that.
         await self.outcome(gateway, "plain.test", "delivered")
         # What the reason says helps, without a restart.
