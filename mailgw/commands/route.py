@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,8 @@ from mailgw.config.text import quote_key
 from mailgw.mail.address import AddressError, Mailbox
 from mailgw.routing.interface import Origin, Routed, Router, Target, Unknown
 from mailgw.routing.load import load_router
+from mailgw.routing.returns import ReturningRouter
+from mailgw.routing.srs import Srs, read_secrets, secrets_file, srs_domain
 
 
 @frozen
@@ -59,7 +62,7 @@ def route(recipients: tuple[str, ...], sender: str | None, user: str, dns: bool,
     settings = read_settings()
     origin = _origin(sender, user)
     try:
-        router = load_router(settings, str(config_path()))
+        router = _router(settings)
     except ConfigurationErrors as errors:
         raise ConfigurationRefused(errors.errors) from None
     lines = [line for text in recipients for line in _ways(settings, router, _mailbox(text, "ADDRESS"), origin)]
@@ -72,6 +75,16 @@ def route(recipients: tuple[str, ...], sender: str | None, user: str, dns: bool,
         _print(lines, origin)
     if any(line.refused for line in lines):
         click.get_current_context().exit(1)
+
+
+def _router(settings: Settings) -> Router:
+    """As reception has it, which takes the return paths of forwarded mail, as far as we may read its secrets."""
+    router = load_router(settings, str(config_path()))
+    try:
+        keys = read_secrets(secrets_file(settings))
+    except ConfigurationErrors:
+        return router  # it has not run yet, or they are its user's alone
+    return ReturningRouter(router, Srs(srs_domain(settings), time.time, keys))
 
 
 def _with_hosts(settings: Settings, lines: Sequence[Line]) -> list[Line]:
@@ -127,6 +140,8 @@ def _reason(mailbox: Mailbox, routed: Routed, target: Target) -> str:
         "domain": f"{domain} deliver",
     }
     found = [steps[routed.by]] if routed.by in steps else []
+    if routed.reports_only:
+        found = ["a return path of ours, for reports only"]
     if target.outside:
         found.append(f"[relay.rules.{quote_key(target.rule)}]" if target.rule else "[relay] default")
     if routed.undecided:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -35,7 +34,7 @@ from mailgw.queue.nudge import NudgeWatch
 from mailgw.queue.scheduler import Scheduler
 from mailgw.queue.sqlite import SqliteStore
 from mailgw.routing.interface import RecipientVerifier
-from mailgw.routing.srs import Srs, make_secrets, read_secrets, srs_domain
+from mailgw.routing.srs import Srs, make_secrets, read_secrets, secrets_file, srs_domain
 
 
 @frozen
@@ -170,8 +169,7 @@ def _notices(etc: Etc, postmaster: Mailbox, reactor: Any, entropy: random.Random
 
 def _load_srs(srs: Srs, settings: Settings) -> None:
     """Runs when the gateway is the user that it stays: the secret that it makes is to be its own."""
-    file = settings.forwarding.srs_secrets_file
-    if not file:
-        file = os.path.join(settings.state_directory, "srs.secret")
-        make_secrets(Path(file))
-    srs.use(read_secrets(Path(file)))
+    file = secrets_file(settings)
+    if not settings.forwarding.srs_secrets_file:
+        make_secrets(file)
+    srs.use(read_secrets(file))

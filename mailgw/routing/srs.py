@@ -124,6 +124,11 @@ def srs_domain(settings: Settings) -> str:
     return ascii_domain(settings.forwarding.srs_domain or ours)
 
 
+def secrets_file(settings: Settings) -> Path:
+    """Give the file of the keys: the configured one, or our own."""
+    return Path(settings.forwarding.srs_secrets_file or os.path.join(settings.state_directory, "srs.secret"))
+
+
 def read_secrets(path: Path) -> tuple[bytes, ...]:
     """Read the keys, one a line, the one that signs first. Raises ConfigurationErrors."""
     keys = [line.strip() for line in read_text(path).splitlines() if line.strip() and not line.startswith("#")]

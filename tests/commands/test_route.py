@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import time
+
+from mailgw.mail.address import Mailbox
+from mailgw.routing.srs import Srs
 from tests.commands.files import CommandTest
 from tests.config.files import BASE
 from tests.routing.files import HASH
@@ -65,6 +69,17 @@ class RouteTests(CommandTest):
                 ),
             ],
         )
+
+    def test_a_return_path_of_forwarded_mail(self) -> None:
+        path = str(Srs("example.org", time.time, [b"a secret of the tests"]).forward(Mailbox("bob", "far.example")))
+        self.run_command("route", path, code=1)  # nobody knows it without the secret
+        (self.folder / "state").mkdir()
+        self.write("state/srs.secret", "a secret of the tests\n")
+        (line,) = self.json_lines("route", "--json", path)
+        self.assertEqual((line["address"], line["destination"]), ("bob@far.example", "relay:mx:far.example"))
+        self.assertEqual(line["by"], "a return path of ours, for reports only, [relay] default")
+        output = self.run_command("route", path.replace("bob", "eve"), code=1).output
+        self.assertIn("its signature is not ours", output)
 
     def test_the_hosts_of_a_route(self) -> None:
         output = self.run_command("route", "ann@far.example", "--user", "alice@example.org").output
