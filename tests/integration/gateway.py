@@ -101,6 +101,8 @@ class _Process(ProcessProtocol):
 class Gateway:
     """One gateway below `directory`. `settings` fill in CONFIG; `events` is its log, parsed."""
 
+    program = "from twisted.scripts.twistd import run; run()"
+
     def __init__(self, directory: str, **settings: Any) -> None:
         self.directory = Path(directory).absolute()
         self.etc = self.directory / "etc"
@@ -164,7 +166,7 @@ class Gateway:
     def spawn(self) -> None:
         self.ports.clear()
         self._process = _Process(self._line)
-        arguments = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()", "-n"]
+        arguments = [sys.executable, "-c", self.program, "-n"]
         arguments += ["--pidfile", str(self.directory / "pid"), "mailgw", "--config", str(self.etc / "mailgw.toml")]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         self._transport = reactor.spawnProcess(
