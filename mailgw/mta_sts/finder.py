@@ -69,6 +69,7 @@ class _Known:
     kept: Kept | None
     looked: float
     used: float = 0.0
+    stored: bool = True
 
 
 @frozen
@@ -172,11 +173,14 @@ class PolicyFinder:
         return kept
 
     async def _look(self, domain: str, known: _Known | None, now: float) -> _Known:
+        """Look at what is stored; what could not be stored is tried again, and goes on meanwhile."""
+        before = known or _Known(None, now)
         try:
-            kept = await self._store.get(domain)
+            if before.kept is not None and not before.stored:
+                await self._store.put(before.kept)
+            return self._remember(domain, _Known(await self._store.get(domain), now, before.used))
         except TemporaryFailure:
-            kept = known.kept if known is not None else None
-        return self._remember(domain, _Known(kept, now, known.used if known is not None else 0.0))
+            return self._remember(domain, evolve(before, looked=now))
 
     def _remember(self, domain: str, known: _Known) -> _Known:
         self._known[domain] = known
@@ -236,7 +240,7 @@ class PolicyFinder:
         now = self._clock.seconds()
         fresh = Kept(domain, announced, policy, now)
         self._failures.pop(domain, None)
-        self._remember(domain, _Known(fresh, now))
+        known = self._remember(domain, _Known(fresh, now))
         if kept is None or evolve(kept, fetched=now) != fresh:
             self.log.info(
                 "{domain} has the MTA-STS policy {id}: {policy}",
@@ -248,6 +252,7 @@ class PolicyFinder:
         try:
             await self._store.put(fresh)
         except TemporaryFailure as failure:
+            known.stored = False
             self.log.warn(
                 "the policy of {domain} is not kept: {reason}",
                 event="mta_sts_not_kept",

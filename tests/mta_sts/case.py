@@ -11,19 +11,19 @@ POLICY = b"version: STSv1\nmode: enforce\nmx: mx.example.org\nmax_age: 604800\n"
 
 
 class MemoryStore:
-    """A PolicyStore. `broken`: the disk is full."""
+    """A PolicyStore. `broken`: the file cannot be read; `full`: it cannot be written."""
 
     def __init__(self) -> None:
         self.kept: dict[str, Kept] = {}
         self.used: dict[str, float] = {}
-        self.broken = False
+        self.broken = self.full = False
 
     async def get(self, domain: str) -> Kept | None:
         self._fail()
         return self.kept.get(domain)
 
     async def put(self, kept: Kept) -> None:
-        self._fail()
+        self._fail(self.full)
         self.kept[kept.domain] = kept
         self.used.setdefault(kept.domain, kept.fetched)
 
@@ -35,8 +35,8 @@ class MemoryStore:
         found = [kept for kept in self.kept.values() if kept.fetched < fetched_before]
         return [kept for kept in found if self.used[kept.domain] > used_after][:limit]
 
-    def _fail(self) -> None:
-        if self.broken:
+    def _fail(self, full: bool = False) -> None:
+        if self.broken or full:
             raise TemporaryFailure("mta-sts.db: disk full")
 
 

@@ -205,6 +205,19 @@ class TroubleTests(FinderTestCase):
         self.announce("")
         self.assertEqual(self.mode(), "enforce")  # this process remembers it
 
+    def test_a_full_disk(self) -> None:
+        """What could not be written is not forgotten, and written when there is room again."""
+        self.store.full = True
+        self.assertEqual(self.mode(), "enforce")
+        self.announce("")
+        for _ in range(3):
+            self.clock.advance(61)
+            self.assertEqual(self.mode(), "enforce")
+        self.store.full = False
+        self.clock.advance(61)
+        self.find()
+        self.assertIn(DOMAIN, self.store.kept)
+
 
 class KeptTests(FinderTestCase):
     def test_a_restart_forgets_nothing(self) -> None:
