@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 from email import message_from_bytes
 from functools import partial
 from typing import Any
 
 from attrs import evolve
+from twisted.internet.defer import Deferred
 
 from mailgw.develop.sink import Sink
 from tests import postfix
@@ -157,6 +159,40 @@ class ReloadTests(GatewayTestCase):
         self.assertEqual(event["waiting"], [])
         await submit("b@partner.test", 2)
         await self.until(lambda: (len(other.received), len(self.sink.received)) == (1, 1))
+
+
+class LossTests(GatewayTestCase):
+    COUNT = 60
+
+    async def test_a_smarthost_that_goes_while_mail_flows_loses_none_of_it(self) -> None:
+        """What was in flight at its end may come twice, at most as much as one site gets at once."""
+        await self.make_world()
+        first = Sink(reactor)
+        self.addCleanup(self.coroutine, first.stop)
+        hosts = [f"127.0.0.1:{first.start()}", f"127.0.0.1:{self.sink_port}"]
+        gateway = await self.start_gateway(
+            relay="route:smart",
+            more=f"[routes.smart]\nhosts = {json.dumps(hosts)}\n[queue]\nretry = [1.0]\njitter = 0.0\n",
+        )
+
+        def submit() -> None:
+            for number in range(self.COUNT):
+                message = MESSAGE.format("alice@example.test", number).encode()
+                send(gateway.ports["submission"], "alice@example.test", ["d@outside.test"], message, tls=True)
+
+        submitting = Deferred.fromCoroutine(in_thread(submit))
+        await self.until(lambda: len(first.received) >= 10)
+        await first.stop()
+        await submitting
+
+        def numbers() -> list[bytes]:
+            both = first.received + self.sink.received
+            return [number for one in both for number in re.findall(rb"<m([0-9]+)@example\.test>", one.content)]
+
+        await self.until(lambda: len(set(numbers())) == self.COUNT)
+        self.assertGreater(len(self.sink.received), 0)
+        self.assertLessEqual(len(numbers()), self.COUNT + 10)
+        self.assertEqual(len([event for event in gateway.events if event.get("event") == "host_down"]), 1)
 
 
 class SmarthostsTests(PostfixTestCase):
