@@ -158,6 +158,7 @@ class CallAhead:
         for host, port in hops.hosts:
             try:
                 addresses = await self._sessions.exchangers.addresses(host, hops.local.family)
+                access = await self._sessions.approach(host, port, hops, self._sessions.lookup_time())
             except Unreachable as error:
                 trouble = error
                 continue
@@ -165,7 +166,7 @@ class CallAhead:
                 if tries == 0:
                     break
                 try:
-                    connection = await self._sessions.connect(Peer(host, address), port, hops)
+                    connection = await self._sessions.connect(Peer(host, address), port, hops, access)
                     return await self._ask(connection, hops, mailbox)
                 except (Unreachable, SessionLost) as error:
                     trouble = error

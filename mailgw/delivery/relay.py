@@ -14,6 +14,7 @@ from mailgw.delivery.classify import Peer, Unreachable, is_too_many_recipients, 
 from mailgw.delivery.connection import SmtpConnection
 from mailgw.delivery.downhosts import Server
 from mailgw.delivery.lookuptime import LookupTime
+from mailgw.delivery.opening import Access
 from mailgw.delivery.sessions import NextHops, Sessions
 from mailgw.operation.threads import Threads
 from mailgw.queue.item import Delayed, Delivered, Delivery, Destination, Outcome, QueuedMessage
@@ -73,13 +74,14 @@ class RelayAgent:
 
     async def _try_hosts(self, hops: NextHops, attempt: Attempt, dns: LookupTime, left: _Left) -> None:
         """Go from address to address until nobody is pending, or enough was tried."""
-        down: list[tuple[Peer, int]] = []
+        down: list[tuple[Peer, int, Access]] = []
         for host, port in hops.hosts:
             if not attempt.pending:
                 return
             try:
                 asking = self.sessions.exchangers.addresses(host, hops.local.family)
                 addresses = await dns.spend(asking, f"the address of {host}")
+                access = await self.sessions.approach(host, port, hops, dns)
             except Unreachable as error:
                 attempt.note_all(error.outcome)
                 continue
@@ -87,19 +89,19 @@ class RelayAgent:
                 if (address, port) == left.but:
                     continue
                 if self.sessions.down.is_down((address, port)):
-                    down.append((Peer(host, address), port))
-                elif not await self._try(Peer(host, address), port, hops, attempt, dns, left):
+                    down.append((Peer(host, address), port, access))
+                elif not await self._try(Peer(host, address), port, hops, access, attempt, left):
                     return
-        for peer, port in down:
-            if not await self._try(peer, port, hops, attempt, dns, left):
+        for peer, port, access in down:
+            if not await self._try(peer, port, hops, access, attempt, left):
                 return
 
-    async def _try(self, peer: Peer, port: int, hops: NextHops, attempt: Attempt, dns: LookupTime, left: _Left) -> bool:
+    async def _try(self, peer: Peer, port: int, hops: NextHops, access: Access, attempt: Attempt, left: _Left) -> bool:
         """Try an address, if there is still somebody to send to and something left; False when there is not."""
         if not attempt.pending or left.sessions == 0 or left.tries == 0:
             return False
         try:
-            connection = await self.sessions.connect(peer, port, hops, dns=dns)
+            connection = await self.sessions.connect(peer, port, hops, access)
         except Unreachable as error:
             left.tries -= not error.no_way
             attempt.note_all(tlspolicy.unreachable(attempt.message, error), weak=error.no_way)

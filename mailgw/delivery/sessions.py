@@ -203,18 +203,24 @@ class Sessions:
         tlsa = await dns.spend(self._tlsa.find(host, port), f"whether {host} has TLSA records")
         return access if tlsa is None else access.by_dane(tlsa, hops.proven)
 
-    async def connect(self, peer: Peer, port: int, hops: NextHops, *, dns: LookupTime | None = None) -> SmtpConnection:
-        """Open a session with a host of `hops`; in clear text when TLS was optional and is broken there.
-        Raises Unreachable. `dns` is what is left of the time that may be waited for it.
+    async def approach(self, host: str, port: int, hops: NextHops, dns: LookupTime) -> Access:
+        """The same for mail that is to go there: where it cannot, that is told. It holds for all its addresses.
+
+        Raises Unreachable.
+        """
+        try:
+            return await self.access(host, port, hops, dns)
+        except Unreachable as error:
+            if self._observer is not None and hops.domain and error.failure:
+                self._observer(tlsa_unknown(hops.domain, host, error))
+            self._left_by_dane(error, host, hops.domain)
+            raise
+
+    async def connect(self, peer: Peer, port: int, hops: NextHops, access: Access) -> SmtpConnection:
+        """Open a session with a host of `hops`, by what `approach` says; in clear text when TLS was optional and is
+        broken there. Raises Unreachable.
         """
         observed = bool(hops.domain)
-        try:
-            access = await self.access(peer.name, port, hops, dns or LookupTime(self._reactor))
-        except Unreachable as error:
-            if observed and self._observer is not None:
-                self._observer(tlsa_unknown(hops.domain, peer, error))
-            self._left_by_dane(error, peer, hops.domain)
-            raise
         opportunistic = access.tls == "opportunistic"
         server = (peer.address, port)  # behind another port of the address TLS may be sound
         if opportunistic and self._clear_text.get(server, 0.0) > self._reactor.seconds():
@@ -225,7 +231,7 @@ class Sessions:
             if access.username:
                 self._by_route.clear()  # perhaps the password is wrong: the next attempt reads its file anew
             if access.basis == "dane" and error.failure:
-                self._left_by_dane(error, peer, hops.domain)
+                self._left_by_dane(error, str(peer), hops.domain)
             if not error.handshake or not opportunistic or access.username:
                 raise
             reason = error.outcome.reason
@@ -235,9 +241,9 @@ class Sessions:
         self._clear_text[server] = self._reactor.seconds() + CLEAR_TEXT_TIME
         return await self._open(peer, port, evolve(access, tls="none"), hops)
 
-    def _left_by_dane(self, error: Unreachable, peer: Peer, domain: str) -> None:
+    def _left_by_dane(self, error: Unreachable, peer: str, domain: str) -> None:
         """Tell the log that the host gets no mail, which the next one may hide, and who waits what can be done."""
-        self.log.warn("no mail to {peer}: {reason}", event="dane_failed", peer=str(peer), reason=error.outcome.reason)
+        self.log.warn("no mail to {peer}: {reason}", event="dane_failed", peer=peer, reason=error.outcome.reason)
         if domain:
             way_out = f'to send nonetheless: [tls_policies."{domain}"] ignore = ["dane"]'
             error.outcome = evolve(error.outcome, reason=f"{error.outcome.reason}; {way_out}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, Protocol
 
-from mailgw.delivery.classify import Peer, Unreachable
+from mailgw.delivery.classify import Unreachable
 from mailgw.delivery.connection import SmtpConnection
 from mailgw.delivery.opening import Access
 from mailgw.delivery.tlsa import HostTlsa, presented
@@ -87,14 +87,13 @@ def not_named(domain: str, policy: AppliedPolicy, host: str) -> TlsResult:
     return TlsResult(domain, policy, failure=failure, mx_host=host, reason=reason)
 
 
-def tlsa_unknown(domain: str, peer: Peer, error: Unreachable) -> TlsResult:
+def tlsa_unknown(domain: str, host: str, error: Unreachable) -> TlsResult:
     """Say that DNS did not tell what TLSA records the host has."""
     return TlsResult(
         ascii_domain(domain),
-        AppliedPolicy("tlsa", domain=peer.name),
+        AppliedPolicy("tlsa", domain=host),
         failure=error.failure or "dnssec-invalid",
-        mx_host=peer.name,
-        receiving_ip=peer.address,
+        mx_host=host,
         reason=error.outcome.reason,
     )
 

@@ -29,7 +29,7 @@ class CertificateTests(LoopbackTestCase):
         agent = self.agent("verified", HOST, Certificate.loadPEM(ROOT.pem))
         hops = await agent.sessions.next_hops("route:hop")
         with self.assertRaises(Unreachable) as caught:
-            await agent.sessions.connect(Peer(HOST, "127.0.0.1"), self.port, hops)
+            await agent.sessions.connect(Peer(HOST, "127.0.0.1"), self.port, hops, hops.access)
         self.assertEqual(caught.exception.failure, failure)
         self.assertEqual(peer.contents, [])
         outcome = caught.exception.outcome
@@ -69,7 +69,7 @@ class CertificateTests(LoopbackTestCase):
         agent = self.agent("verified", HOST)
         hops = await agent.sessions.next_hops("route:hop")
         with self.assertRaises(Unreachable) as caught:
-            await agent.sessions.connect(Peer(HOST, "127.0.0.1"), self.port, hops)
+            await agent.sessions.connect(Peer(HOST, "127.0.0.1"), self.port, hops, hops.access)
         self.assertEqual(caught.exception.failure, "starttls-not-supported")
 
     async def test_no_handshake(self) -> None:
@@ -78,5 +78,5 @@ class CertificateTests(LoopbackTestCase):
         agent = self.agent("verified", HOST)
         hops = await agent.sessions.next_hops("route:hop")
         with self.assertRaises(Unreachable) as caught:
-            await agent.sessions.connect(Peer(HOST, "127.0.0.1"), self.port, hops)
+            await agent.sessions.connect(Peer(HOST, "127.0.0.1"), self.port, hops, hops.access)
         self.assertEqual(caught.exception.failure, "validation-failure")

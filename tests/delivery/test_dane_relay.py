@@ -217,6 +217,15 @@ class DowngradeTests(DaneTestCase):
             self.relay = self.mx_agent()
         self.assertEqual(len(peer.contents), 2)
 
+    async def test_the_next_host_whatever_the_number_of_addresses(self) -> None:
+        """A host that DNS says nothing sure about used up the tries with its addresses."""
+        self.mx(GOOD, record(GOOD, 3, 1, 1))
+        self.resolver.set(DOMAIN, {"MX": [(10, "backup.example.org"), (20, HOST)]})
+        self.resolver.set("backup.example.org", {"A": [f"127.0.0.{number}" for number in range(2, 12)]})
+        self.resolver.set(f"_{self.port}._tcp.backup.example.org", FAIL)
+        await self.delivered(f"of {HOST}")
+        self.assertEqual([result.mx_host for result in self.results if result.failure], ["backup.example.org"])
+
 
 class ScopeTests(DaneTestCase):
     """To whom it applies, and what it comes before."""
