@@ -47,7 +47,8 @@ def _policy(policy: schema.TlsPolicy) -> DomainPolicy:
     access = Access(
         policy.tls, basis="policy", dane="dane" not in policy.ignore, minimum_version=policy.minimum_version
     )
-    return DomainPolicy(access, "mta-sts" not in policy.ignore)
+    # Who says `none` knows that the domain's TLS is of no use, whatever it publishes.
+    return DomainPolicy(access, policy.tls != "none" and "mta-sts" not in policy.ignore)
 
 
 def _key(name: str) -> str:

@@ -130,10 +130,14 @@ class TestingTests(ChoiceTestCase):
 
 class OrderTests(ChoiceTestCase):
     def test_it_strengthens_what_the_configuration_wants(self) -> None:
-        for tls in ("none", "opportunistic", "required", "verified"):
+        for tls in ("opportunistic", "required", "verified"):
             choice = self.choose({"tls": tls})
             self.assertEqual((choice.access.tls, choice.access.basis), ("verified", "mta-sts"), tls)
             self.assertEqual(choice.hosts, ("mx.example.org",))
+
+    def test_none_is_clear_text_whatever_the_domain_publishes(self) -> None:
+        choice = self.choose({"tls": "none"})
+        self.assertEqual((choice.access.tls, choice.hosts, self.web.urls), ("none", HOSTS, []))
 
     def test_a_newer_tls_stays_demanded(self) -> None:
         self.assertEqual(self.choose({"minimum_version": "1.3"}).access.minimum_version, "1.3")

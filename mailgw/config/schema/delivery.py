@@ -45,7 +45,7 @@ class TlsPolicy:
     tls: Literal["none", "opportunistic", "required", "verified"] = setting(
         "As in a route: `required` lets mail wait rather than go in clear text, `verified` also wants a valid "
         "certificate for the name of the MX host. It is the least: what the domain itself demands by DANE or MTA-STS "
-        "counts more.",
+        "counts more, but with `none`, which is clear text whatever it says.",
         "verified",
     )
     ignore: tuple[Literal["dane", "mta-sts"], ...] = setting(
