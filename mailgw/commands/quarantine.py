@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-import sqlite3
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from heapq import merge
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -16,17 +17,16 @@ import click
 from rich.table import Table
 
 from mailgw.commands.configuration import config_option, read_settings
+from mailgw.commands.fate_notes import FateNotes
 from mailgw.commands.output import console, moment, printable
 from mailgw.commands.queues import open_queues
 from mailgw.commands.times import Moment
-from mailgw.history import tables
-from mailgw.history.recorder import insert_fate
 from mailgw.queue import surgery
 from mailgw.queue.item import Delivery
+from mailgw.queue.listing import Listing
 from mailgw.queue.selection import Selection
 from mailgw.queue.store import Entry
 from mailgw.queue.surgery import Surgery
-from mailgw.state.database import StateUnusable, connect, transact
 
 F = TypeVar("F", bound=Callable[..., Any])
 _SHOWN = 2000
@@ -58,19 +58,20 @@ _learn_option = click.option(
 @quarantine.command("list")
 @config_option
 @_selectors
+@click.option("--limit", default=1000, show_default=True, type=click.IntRange(min=1), help="Messages to list.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-def list_held(as_json: bool, **selection: Any) -> None:
+def list_held(limit: int, as_json: bool, **chosen: Any) -> None:
     """List what is held, the oldest first."""
-    with open_queues(Surgery) as queues:
-        entries = [entry for _, entry in _select(queues, **selection)]
+    selection = _selection(**chosen)
+    with open_queues(Listing) as listings:
+        entries = (listing.entries(limit, selection) for listing in listings)
+        rows = map(_data, islice(merge(*entries, key=lambda entry: entry.message.id), limit))
         if as_json:
-            for entry in entries:
-                click.echo(json.dumps(_data(entry)))
+            for data in rows:
+                click.echo(json.dumps(data))
             return
-    if entries:
         table = Table("message", "received (UTC)", "from", "to", "subject", "score", "thrown away (UTC)")
-        for entry in entries:
-            data = _data(entry)
+        for data in rows:
             table.add_row(
                 data["id"],
                 moment(data["received"]),
@@ -80,8 +81,11 @@ def list_held(as_json: bool, **selection: Any) -> None:
                 f"{data['score']:.2f}",
                 moment(data["until"]),
             )
+        messages = sum(listing.size(selection).messages for listing in listings)
+    if table.row_count:
         console().print(table)
-    click.echo(f"{len(entries)} messages are held")
+    shown = "" if table.row_count == messages else f", {table.row_count} of them shown"
+    click.echo(f"{messages} messages are held{shown}")
 
 
 @quarantine.command()
@@ -90,9 +94,9 @@ def list_held(as_json: bool, **selection: Any) -> None:
 @click.option("--raw", is_flag=True, help="Write the whole message to standard output, as it came.")
 def show(message_id: str, raw: bool) -> None:
     """Show a held message: why it is held, its header and the beginning of its text."""
-    with open_queues(Surgery) as queues:
+    with open_queues(Listing) as listings:
         only = Selection(ids=frozenset({message_id.upper()}), held=True)
-        entry = next((entry for queue in queues for entry in _entries(queue, only)), None)
+        entry = next((entry for listing in listings for entry in listing.entries(1, only)), None)
         if entry is None:
             raise click.ClickException(f"{message_id} is not held")
         with entry.message.message.content.open() as file:
@@ -124,20 +128,16 @@ def show(message_id: str, raw: bool) -> None:
 @_selectors
 @_learn_option
 @click.option("--dry-run", is_flag=True, help="Only say what would be released.")
-def release(dry_run: bool, learn: Literal["ham", "spam"] | None, **selection: Any) -> None:
+def release(dry_run: bool, learn: Literal["ham", "spam"] | None, **chosen: Any) -> None:
     """Let messages go on to where they were going when they were held."""
-    settings = read_settings()
+    change = surgery.release(time.time(), read_settings().queue.lifetime)
     with open_queues(Surgery) as queues:
-        chosen = _chosen(queues, selection)
-        entries = [entry for _, entry in chosen]
-        names = [entry.message.id for entry in entries]
+        messages = _choose(queues, chosen)
         if dry_run:
-            _tell("would be released", entries)
+            _tell("would be released", queues, messages)
             return
-        _learn(learn, entries)
-        changed = _change(chosen, surgery.release(time.time(), settings.queue.lifetime))
-    _note(Path(settings.state_directory), "released", changed)
-    _ended("released", names, changed)
+        _learn(learn, queues)
+        _change("released", queues, change, messages, chosen["ids"])
 
 
 @quarantine.command()
@@ -146,83 +146,76 @@ def release(dry_run: bool, learn: Literal["ham", "spam"] | None, **selection: An
 @_learn_option
 @click.option("--dry-run", is_flag=True, help="Only say what would be deleted.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def delete(dry_run: bool, yes: bool, learn: Literal["ham", "spam"] | None, **selection: Any) -> None:
+def delete(dry_run: bool, yes: bool, learn: Literal["ham", "spam"] | None, **chosen: Any) -> None:
     """Throw messages away, for good. Nobody is told."""
-    settings = read_settings()
     with open_queues(Surgery) as queues:
-        chosen = _chosen(queues, selection)
-        entries = [entry for _, entry in chosen]
-        names = [entry.message.id for entry in entries]
+        messages = _choose(queues, chosen)
         if dry_run:
-            _tell("would be deleted", entries)
+            _tell("would be deleted", queues, messages)
             return
         if not yes:
-            _tell("will be deleted", entries)
-            click.confirm(f"Delete {len(names)} messages?", abort=True)
-        _learn(learn, entries)
-        changed = _change(chosen, surgery.discard(time.time()))
-    _note(Path(settings.state_directory), "deleted", changed)
-    _ended("deleted", names, changed)
+            _tell("will be deleted", queues, messages)
+            click.confirm(f"Delete {messages} messages?", abort=True)
+        _learn(learn, queues)
+        _change("deleted", queues, surgery.discard(time.time()), messages, chosen["ids"])
 
 
-def _learn(kind: Literal["ham", "spam"] | None, entries: Sequence[Entry]) -> None:
+def _selection(ids: Sequence[str], sender: str, recipient: str, since: float | None, until: float | None) -> Selection:
+    return Selection(
+        ids=frozenset(name.upper() for name in ids),
+        sender=f"*{sender}*" if sender else "",
+        recipient=f"*{recipient}*" if recipient else "",
+        since=since,
+        until=until,
+        held=True,
+    )
+
+
+def _choose(queues: Sequence[Surgery], chosen: dict[str, Any]) -> int:
+    """Choose what is selected in each queue; give how many messages that are."""
+    selection = _selection(**chosen)
+    if selection.is_all:
+        raise click.UsageError("say which: IDs, --from, --to, --since or --until")
+    messages = sum(queue.select(selection).messages for queue in queues)
+    if selection.ids:
+        missing = selection.ids - {delivery.message_id for queue in queues for delivery in queue.deliveries()}
+        if missing:
+            raise click.ClickException(f"not held: {', '.join(sorted(missing))}")
+    return messages
+
+
+def _oldest_first(queues: Sequence[Surgery]) -> Iterator[Entry]:
+    return merge(*(queue.entries() for queue in queues), key=lambda entry: entry.message.id)
+
+
+def _learn(kind: Literal["ham", "spam"] | None, queues: Sequence[Surgery]) -> None:
     """Teach the classifier, before the messages may be gone."""
     if kind is None:
         return
     from mailgw.commands.learn import learn_messages
 
     with tempfile.TemporaryDirectory() as folder:
-        for entry in entries:
+        for entry in _oldest_first(queues):
             with entry.message.message.content.open() as source, open(Path(folder) / entry.message.id, "wb") as copy:
                 shutil.copyfileobj(source, copy)
         learn_messages(kind, tuple(sorted(Path(folder).iterdir())))
 
 
-Chosen = Sequence[tuple[Surgery, Entry]]
-"""Held messages, each with the queue that it stands in."""
+def _change(what: str, queues: Sequence[Surgery], change: surgery.Change, messages: int, ids: Sequence[str]) -> None:
+    """Change what is chosen, put it into the history, say how it went."""
+    done: set[str] = set()
+    with closing(FateNotes(Path(read_settings().state_directory), what)) as history:
 
+        def note(changed: Sequence[Delivery]) -> None:
+            done.update(delivery.message_id for delivery in changed)
+            history.note(changed)
 
-def _change(chosen: Chosen, change: surgery.Change) -> list[Delivery]:
-    changed: list[Delivery] = []
-    for queue, entry in chosen:
-        queue.change(entry.deliveries, change, changed.extend)
-    return changed
-
-
-def _chosen(queues: Sequence[Surgery], selection: dict[str, Any]) -> Chosen:
-    if not any(value for value in selection.values()):
-        raise click.UsageError("say which: IDs, --from, --to, --since or --until")
-    chosen = _select(queues, **selection)
-    missing = {name.upper() for name in selection["ids"]} - {entry.message.id for _, entry in chosen}
-    if missing:
-        raise click.ClickException(f"not held: {', '.join(sorted(missing))}")
-    return chosen
-
-
-def _select(
-    queues: Sequence[Surgery],
-    ids: Sequence[str],
-    sender: str,
-    recipient: str,
-    since: float | None,
-    until: float | None,
-) -> Chosen:
-    """Select messages, the oldest first, each with all its held deliveries."""
-    selection = Selection(ids=frozenset(name.upper() for name in ids), since=since, until=until, held=True)
-
-    def matches(entry: Entry) -> bool:
-        message = entry.message
-        senders = f"{message.envelope.reverse_path or ''} {message.identity}".lower()
-        recipients = " ".join(str(d.recipient.forward_path) for d in entry.deliveries).lower()
-        return sender.lower() in senders and recipient.lower() in recipients
-
-    found = [(queue, entry) for queue in queues for entry in _entries(queue, selection) if matches(entry)]
-    return sorted(found, key=lambda pair: pair[1].message.id)
-
-
-def _entries(queue: Surgery, selection: Selection) -> Iterator[Entry]:
-    queue.select(selection)
-    return queue.entries()
+        for queue in queues:
+            queue.change(queue.deliveries(), change, note)
+    click.echo(f"{len(done)} messages {what}")
+    if late := messages - len(done):
+        names = ", ".join(sorted({name.upper() for name in ids} - done)) or f"{late} messages"
+        raise click.ClickException(f"too late, their time is over or somebody was faster: {names}")
 
 
 def _data(entry: Entry) -> dict[str, Any]:
@@ -242,37 +235,8 @@ def _data(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _tell(what: str, entries: Sequence[Entry]) -> None:
-    for entry in entries:
-        data = _data(entry)
+def _tell(what: str, queues: Sequence[Surgery], messages: int) -> None:
+    for data in map(_data, _oldest_first(queues)):
         text = f"{data['id']} from {data['identity'] or data['sender'] or '<>'} for {', '.join(data['recipients'])}"
         click.echo(printable(f"{text}: {data['subject']}"))
-    click.echo(f"{len(entries)} messages {what}")
-
-
-def _ended(what: str, names: Collection[str], changed: Sequence[Delivery]) -> None:
-    done = {delivery.message_id for delivery in changed}
-    click.echo(f"{len(done)} messages {what}")
-    late = [name for name in names if name not in done]
-    if late:
-        raise click.ClickException(f"too late, their time is over or somebody was faster: {', '.join(late)}")
-
-
-def _note(state: Path, event: str, deliveries: Sequence[Delivery]) -> None:
-    """Put it into the history, where one is kept."""
-    path = state / tables.FILE
-    if not path.exists():
-        return
-    now = time.time()
-    rows = [
-        (d.message_id, now, event, str(d.recipient.forward_path), str(d.destination), "", "by the command line", 0)
-        for d in deliveries
-    ]
-    try:
-        connection = connect(path, tables.MIGRATIONS)
-        try:
-            transact(connection, [partial(insert_fate, row=row) for row in rows])
-        finally:
-            connection.close()
-    except (StateUnusable, sqlite3.Error) as error:
-        click.echo(f"it is done, but not noted in the history: {error}", err=True)
+    click.echo(f"{messages} messages {what}")
