@@ -13,9 +13,11 @@ import click
 from mailgw.commands.configuration import read_settings
 from mailgw.commands.output import printable, progress
 from mailgw.commands.queues import open_queues
+from mailgw.commands.rerouting import reroute_by_rules
 from mailgw.commands.selecting import make_selection, selecting
 from mailgw.config.text import nearest
 from mailgw.queue import surgery
+from mailgw.queue.selection import Selection
 from mailgw.queue.surgery import Surgery
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -75,18 +77,22 @@ def delete(dry_run: bool, report: bool, yes: bool, everything: bool, **selection
 @click.command()
 @selectors
 @dry_run_option
-@click.option("--to", "target", required=True, metavar="TARGET", help="route:NAME, or mx:DOMAIN.")
+@click.option("--to", "target", required=True, metavar="TARGET", help="route:NAME, mx:DOMAIN, or rules.")
 def reroute(dry_run: bool, target: str, everything: bool, **selection: Any) -> None:
-    """Send deliveries to another next hop, now."""
+    """Send deliveries to another next hop, now; with --to rules, to where [relay], its rules and [domains] would send
+    them if they came now."""
+    if not selection["destination"]:
+        selection["agents"] = surgery.HOPS  # mail for our own folders does not go to a next hop
+    if target == "rules":
+        reroute_by_rules(_selection(selection, everything), time.time(), dry_run=dry_run)
+        return
     kind, _, name = target.partition(":")
     routes = read_settings().routes
     if kind not in ("mx", "route") or not name:
-        raise click.UsageError(f"--to {target}: write route:NAME or mx:DOMAIN")
+        raise click.UsageError(f"--to {target}: write route:NAME, mx:DOMAIN or rules")
     if kind == "route" and name not in routes:
         known = f"{nearest(name, routes)}; there are: {', '.join(routes) or 'none'}"
         raise click.UsageError(f"--to {target}: there is no [routes.{name}]{known}")
-    if not selection["destination"]:
-        selection["agents"] = surgery.HOPS  # mail for our own folders does not go to a next hop
     _operate(
         f"sent to {target}", selection, surgery.reroute(target, time.time()), dry_run=dry_run, everything=everything
     )
@@ -102,11 +108,7 @@ def _operate(
     everything: bool,
     ask: bool = False,
 ) -> None:
-    selection = make_selection(held=held, **chosen)
-    if selection.is_all and not everything:
-        raise click.UsageError(
-            "say which: IDs, --sender, --recipient, --destination, --site, --reason, --since, --until or --all"
-        )
+    selection = _selection(chosen, everything, held=held)
     with open_queues(Surgery) as queues:
         sizes = [queue.select(selection) for queue in queues]
         count = sum(size.deliveries for size in sizes)
@@ -125,6 +127,15 @@ def _operate(
     click.echo(f"{changed} deliveries of {messages} messages are {done}")
     if changed < count:
         click.echo(f"{count - changed} were delivered, changed, or at their end meanwhile")
+
+
+def _selection(chosen: dict[str, Any], everything: bool, *, held: bool = False) -> Selection:
+    selection = make_selection(held=held, **chosen)
+    if selection.is_all and not everything:
+        raise click.UsageError(
+            "say which: IDs, --sender, --recipient, --destination, --site, --reason, --since, --until or --all"
+        )
+    return selection
 
 
 def _show(queues: Sequence[Surgery], messages: int) -> None:

@@ -61,15 +61,17 @@ class DirectoryRouter:
         return Routed(self._forwarded(targets, origin), ours=True, by="postmaster")
 
     def _forwarded(self, targets: tuple[Target, ...], origin: Origin) -> tuple[Target, ...]:
-        """Give targets with the way out for those outside; they go under the return path that the next hop sees."""
+        """Give targets with the way out for those outside."""
         if not any(target.outside for target in targets):
             return targets
+        return tuple(self.forward(target.mailbox, origin) if target.outside else target for target in targets)
+
+    def forward(self, mailbox: Mailbox, origin: Origin) -> Target:
+        """Say where mail goes that an address of ours leads to a mailbox outside. The rules see the return path that
+        the next hop will see."""
         if origin.sender is not None and not self.is_ours(origin.sender.domain):
             origin = evolve(origin, sender=Mailbox("SRS0", self.srs_domain))
-        return tuple(
-            outside_target(target.mailbox, self.ways.way(target.mailbox, origin), FORWARD) if target.outside else target
-            for target in targets
-        )
+        return outside_target(mailbox, self.ways.way(mailbox, origin), FORWARD)
 
     def _domain(self, domain: str) -> OurDomain | None:
         try:

@@ -10,6 +10,7 @@ from twisted.trial.unittest import TestCase
 from mailgw.queue.item import Destination
 from mailgw.queue.sqlite import SqliteStore
 from tests.commands.files import CommandTest
+from tests.config.files import BASE
 from tests.queue.items import entry
 
 LATER = 4e9
@@ -89,6 +90,33 @@ class SurgeryTests(CommandTest, TestCase):
             sorted(self.destinations()),
             ["forward:mx:other.example", "maildir:user1@example.org/inbox", "relay:mx:other.example"],
         )
+
+    async def test_reroute_by_the_rules_of_now(self) -> None:
+        """The way is chosen when mail comes: what waits then follows a rule that was added."""
+        await self.fill(Destination("forward", "mx:other.example"))
+        self.write("users", "postmaster@own.example:!\n")
+        text = f'state_directory = "state"\nrules_file = ""\n{BASE}'.replace("example.org", "own.example")
+        rules = '[relay.rules.{0}]\n{1}\nvia = "route:{0}"\n[routes.{0}]\nhosts = ["{0}.example"]\n'
+        self.write(
+            "mailgw.toml",
+            text
+            + rules.format("reports", 'senders = ["<>"]')
+            + rules.format("forwarded", 'senders = ["own.example"]\nrecipients = ["example.org"]'),
+        )
+        arguments = ("queue", "reroute", "--all", "--to", "rules")
+        before = self.queue()
+        output = self.run_command(*arguments, "--dry-run").stdout
+        self.assertIn(
+            "01ABCDEFGH000001 to user0@example.org by relay:mx:example.org, now by relay:route:reports", output
+        )
+        self.assertIn("2 of 2 deliveries would go another way", output)
+        self.assertEqual(self.queue(), before)
+        self.assertEqual(self.run_command(*arguments).stdout, "2 of 2 deliveries go another way\n")
+        self.assertEqual(
+            sorted(self.destinations()),
+            ["forward:route:forwarded", "maildir:user1@example.org/inbox", "relay:route:reports"],
+        )
+        self.assertEqual(self.run_command(*arguments).stdout, "0 of 2 deliveries go another way\n")
 
     async def test_reroute_wants_to_be_told_which(self) -> None:
         await self.fill()
