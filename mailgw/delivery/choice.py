@@ -13,6 +13,7 @@ from attrs import evolve, frozen
 
 from mailgw.config import schema
 from mailgw.delivery.classify import Unreachable
+from mailgw.delivery.clienttls import is_address
 from mailgw.delivery.domainpolicies import DomainPolicies
 from mailgw.delivery.opening import Access
 from mailgw.delivery.tlsresults import TlsObserver, not_named
@@ -102,6 +103,14 @@ class AccessChooser:
             raise Unreachable(_nobody(domain, hosts, standing))
         # RFC 8461 4.2, 5: TLS with a certificate that names the host. What [tls_policies] wants beyond stays.
         return evolve(choice, access=evolve(own.access, tls="verified", basis="mta-sts"), hosts=named)
+
+    async def of_smarthost(self, host: str, access: Access) -> Access:
+        """Give how to speak with a host of a route, where it is otherwise spoken to by `access`: its own name is the
+        Policy Domain (RFC 8461 3.4). Raises Unreachable where its policy does not name it."""
+        if is_address(host):
+            return access
+        choice = await self.choose(host, (host,))
+        return evolve(access, tls="verified", basis="mta-sts") if choice.access.basis == "mta-sts" else access
 
 
 def applied(policy: Policy | None) -> AppliedPolicy:

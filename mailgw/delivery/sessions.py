@@ -196,8 +196,11 @@ class Sessions:
             raise Unreachable(Delayed("4.3.5", reason, site_wide=True)) from error
 
     async def access(self, host: str, port: int, hops: NextHops, dns: LookupTime) -> Access:
-        """Give how to speak with a host once its TLSA records are known. Raises Unreachable."""
+        """Give how to speak with a host once its TLSA records are known, and of a smarthost its MTA-STS policy. Raises
+        Unreachable."""
         access = hops.access
+        if access.basis == "route" and not access.lmtp and access.tls in ("opportunistic", "required"):
+            access = await dns.count(self._chooser.of_smarthost(host, access))
         if not self.settings.dane or not access.dane or access.tls in ("none", "implicit"):
             return access
         tlsa = await dns.spend(self._tlsa.find(host, port), f"whether {host} has TLSA records")

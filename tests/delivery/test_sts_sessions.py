@@ -35,21 +35,23 @@ class StsSessionTests(LoopbackTestCase):
         self.seen: list[TlsResult] = []
         self.server_tls = AUTHORITY.issue(HOST).options()
 
-    async def send(self, mode: str, mx: str = HOST, message: Any = None, **policy: Any) -> Any:
-        """Send one message; the policy has that mode and names that host."""
+    async def send(self, mode: str, mx: str = HOST, message: Any = None, *, smarthost: str = "", **policy: Any) -> Any:
+        """Send one message; the policy has that mode and names that host. `smarthost`: by a route with that `tls`."""
         zone = {
             "dest.example": {"MX": [(10, HOST)]},
             HOST: {"A": ["127.0.0.1"]},
             "_mta-sts.dest.example": {"TXT": ["v=STSv1; id=1"]},
+            f"_mta-sts.{HOST}": {"TXT": ["v=STSv1; id=1"]} if smarthost else {},
         }
         resolver, network = FakeResolver(zone), reactor
         finder = PolicyFinder(resolver, Web(POLICY.format(mode=mode, mx=mx).encode()), MemoryStore(), network)  # type: ignore[arg-type]
-        policies = {"dest.example": schema.TlsPolicy(**policy)} if policy else {}
+        policies = {domain: schema.TlsPolicy(**policy) for domain in ("dest.example", HOST)} if policy else {}
+        route = schema.Route((f"{HOST}:{self.port}",), tls=smarthost or "none")  # type: ignore[arg-type]
         sessions = Sessions(
             network,  # type: ignore[arg-type]
             resolver,
             schema.Relay(connect_timeout=1.0, port=self.port),
-            {},
+            {"smart": route},
             "gw.example.org",
             self.threads,
             random.Random(1),
@@ -59,7 +61,9 @@ class StsSessionTests(LoopbackTestCase):
         )
         agent = RelayAgent(sessions, self.threads)
         self.addCleanup(lambda: Deferred.fromCoroutine(agent.close()))
-        (outcome,) = await agent.deliver(message or queued(), deliveries("mx:dest.example"))
+        (outcome,) = await agent.deliver(
+            message or queued(), deliveries("route:smart" if smarthost else "mx:dest.example")
+        )
         return outcome
 
     def reported(self) -> tuple[str, str, str]:
@@ -133,6 +137,26 @@ class StsSessionTests(LoopbackTestCase):
         outcome = await self.send("none", message=queued(requiretls=True))
         self.assertIsInstance(outcome, Failed)
         self.assertEqual((outcome.status, len(peer.sessions)), ("5.7.10", 2))
+
+    async def test_a_smarthost(self) -> None:
+        """RFC 8461 3.4: its name is the Policy Domain."""
+        peer = self.serve()
+        for tls in ("opportunistic", "required"):
+            self.assertIn("certificate verified", (await self.send("enforce", smarthost=tls)).detail)
+        refused = await self.send("enforce", "other.example", smarthost="opportunistic")
+        self.assertIsInstance(refused, Delayed)
+        self.assertIn(f'[tls_policies."{HOST}"]', refused.reason)
+        self.server_tls = AUTHORITY.issue(HOST, days=-1).options()
+        peer = self.serve()
+        self.assertIn("has expired", (await self.send("enforce", smarthost="opportunistic")).reason)
+        self.assertEqual(peer.contents, [])
+        for mode, tls, policy in (
+            ("testing", "opportunistic", {}),
+            ("enforce", "none", {}),
+            ("enforce", "opportunistic", {"tls": "opportunistic", "ignore": ("mta-sts",)}),
+        ):
+            self.assertIsInstance(await self.send(mode, smarthost=tls, **policy), Delivered)
+        self.assertEqual(len(peer.contents), 3)
 
     async def test_ignored(self) -> None:
         self.server_tls = AUTHORITY.issue(HOST, days=-1).options()
