@@ -7,7 +7,7 @@ import socket
 from collections.abc import Iterable
 
 from attrs import frozen
-from twisted.internet.error import ConnectError
+from twisted.internet.error import ConnectBindError, ConnectError
 
 from mailgw.config import schema
 from mailgw.config.errors import ConfigError
@@ -66,7 +66,10 @@ def _problem(address: str) -> str:
 
 
 def has_no_way(error: ConnectError | OSError) -> bool:
-    """Whether a connection failed here, before anything was sent: from this host no way leads to that address."""
+    """Whether a connection failed here, before anything was sent: from this host no way leads to that address, or we
+    have no socket, or no port at the source address, to begin one."""
+    if isinstance(error, ConnectBindError):
+        return True
     number = error.osError if isinstance(error, ConnectError) else error.errno
     return number in _NO_WAY
 
