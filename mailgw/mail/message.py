@@ -14,6 +14,8 @@ from attrs import frozen
 _FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:((?:[^\r\n]++|\r\n[ \t]|\r(?!\n)|\n)*+)(?:\r\n|\Z)")
 _FOLD = re.compile(rb"\r\n(?=[ \t])")
 MAX_HEADER = 256 * 1024
+# Up to here it costs less to put head and body together than to handle two pieces.
+_SHORT = 32 * 1024
 
 
 @frozen
@@ -128,10 +130,11 @@ class Message:
 
         Reads a file where the content is one: run it in a thread then (`isinstance(content, FileContent)`).
         """
-        yield self.head_out
         if isinstance(self.content, BytesContent):
-            yield self.content.data[len(self.head) :]
+            body = self.content.data[len(self.head) :]
+            yield from (b"".join((self.head_out, body)),) if len(body) < _SHORT else (self.head_out, body)
             return
+        yield self.head_out
         with self.content.open() as file:
             file.seek(len(self.head))
             while data := file.read(chunk_size):
