@@ -1,4 +1,4 @@
-"""A private Dovecot: the installed program with a configuration, mailboxes and an LMTP port of its own."""
+"""A private Dovecot: the installed program with a configuration, mailboxes, an LMTP port and a socket of its own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import pwd
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 _CONFIGURATION = """\
@@ -18,7 +18,18 @@ listen = 127.0.0.1
 ssl = no
 hostname = dovecot.test
 mail_location = maildir:{directory}/mail/%u
+mail_plugins = quota
 first_valid_uid = 1
+recipient_delimiter = +
+lmtp_save_to_detail_mailbox = {save_to_detail}
+lda_mailbox_autocreate = yes
+plugin {{
+  quota = maildir:User quota
+  {plugin}
+}}
+protocol lmtp {{
+  mail_plugins = {lmtp_plugins}
+}}
 passdb {{
   driver = passwd-file
   args = {directory}/users
@@ -32,7 +43,15 @@ service lmtp {{
     address = 127.0.0.1
     port = {port}
   }}
+  unix_listener {directory}/lmtp {{
+    mode = 0666
+  }}
 }}
+"""
+_SIEVE = """require "fileinto";
+if header :is "X-Spam-Flag" "YES" {
+  fileinto "Spam";
+}
 """
 
 
@@ -43,18 +62,55 @@ def absent() -> str:
     return "" if os.geteuid() == 0 else "dovecot has to be started by root"
 
 
-class Dovecot:
-    """Knows `addresses` only. `directory` has to be one that every user may look into."""
+def without_sieve() -> str:
+    """Why no Dovecot with Sieve can be started here; empty when one can."""
+    return absent() or ("" if shutil.which("sievec") else "dovecot-sieve is not installed")
 
-    def __init__(self, directory: Path, port: int, addresses: Sequence[str]) -> None:
+
+class Dovecot:
+    """Knows `addresses` only. `directory` has to be one that every user may look into.
+
+    Mail for `user+FOLDER` goes into the folder; with `sieve`, a script for all puts what says that it is spam into
+    `Spam`. `quotas` are storage limits such as "100B".
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        port: int,
+        addresses: Sequence[str],
+        *,
+        sieve: bool = False,
+        quotas: Mapping[str, str] = {},
+    ) -> None:
         self.directory = directory
+        self.socket = directory / "lmtp"
         owner = pwd.getpwnam("nobody")
         (directory / "mail").mkdir()
         os.chown(directory / "mail", owner.pw_uid, owner.pw_gid)
-        users = [f"{address}:{{PLAIN}}x:{owner.pw_uid}:{owner.pw_gid}::{directory}/mail\n" for address in addresses]
+        users = [
+            f"{address}:{{PLAIN}}x:{owner.pw_uid}:{owner.pw_gid}::{directory}/mail::"
+            + (f"userdb_quota_rule=*:storage={quotas[address]}" if address in quotas else "")
+            + "\n"
+            for address in addresses
+        ]
         (directory / "users").write_text("".join(users))
+        plugin = ""
+        if sieve:
+            scripts = directory / "sieve"
+            scripts.mkdir()
+            os.chown(scripts, owner.pw_uid, owner.pw_gid)
+            (scripts / "spam.sieve").write_text(_SIEVE)
+            plugin = f"sieve_before = {scripts}/spam.sieve"
         self._configuration = directory / "dovecot.conf"
-        self._configuration.write_text(_CONFIGURATION.format(directory=directory, port=port))
+        text = _CONFIGURATION.format(
+            directory=directory,
+            port=port,
+            save_to_detail="no" if sieve else "yes",
+            plugin=plugin,
+            lmtp_plugins="quota sieve" if sieve else "quota",
+        )
+        self._configuration.write_text(text)
 
     def start(self) -> None:
         """Returns when it listens. Raises CalledProcessError."""
@@ -67,6 +123,7 @@ class Dovecot:
         command = ["dovecot", "-c", str(self._configuration), *arguments]
         subprocess.run(command, check=check, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=30)
 
-    def messages(self, address: str) -> list[bytes]:
-        """What is in the inbox."""
-        return [path.read_bytes() for path in sorted((self.directory / "mail" / address / "new").glob("*"))]
+    def messages(self, address: str, folder: str = "") -> list[bytes]:
+        """What is in the inbox, or in a folder such as `Spam`."""
+        place = self.directory / "mail" / address / (f".{folder}" if folder else "")
+        return [path.read_bytes() for path in sorted((place / "new").glob("*"))]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 
 from mailgw.commands.nexthops import make_look
+from mailgw.config.endpoints import is_socket
 from mailgw.config.schema import Settings
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ async def _find(sessions: Sessions, target: str) -> Hosts:
     hosts: dict[str, tuple[str, ...] | str] = {}
     tls: dict[str, str] = {}
     for host, port in hops.hosts:
-        name = f"{host}:{port}"
+        name = host if is_socket(host) else f"{host}:{port}"
         try:
             hosts[name] = await sessions.exchangers.addresses(host, hops.local.family)
             tls[name] = (await sessions.access(host, port, hops, sessions.lookup_time())).way

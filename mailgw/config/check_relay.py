@@ -13,6 +13,9 @@ from mailgw.mail.address import AddressError, Mailbox, ascii_domain, parse_domai
 
 Finding = tuple[str, str]
 
+# RFC 5321 4.1.2: atext, without what begins it. A dot would make another user of it.
+_SUFFIX = re.compile(r"[+=_#&-][A-Za-z0-9_-]+")
+
 
 def check_relay(settings: Settings) -> Iterator[Finding]:
     """Give (key, what is wrong with it)."""
@@ -80,17 +83,38 @@ def _check_route(section: str, route: Route) -> Iterator[Finding]:
     if not route.hosts:
         yield f"{section}.hosts", 'not set; write HOST or HOST:PORT, such as ["smtp.example.net:587"]'
     yield from _check_local_end(section, route)
+    yield from _check_spam_suffix(section, route)
     for number, text in enumerate(route.hosts):
         try:
-            endpoints.parse_host(text, 25)
+            endpoints.parse_next_hop(text, 25)
         except ValueError as error:
             yield f"{section}.hosts[{number}]", str(error)
+    if any(map(endpoints.is_socket, route.hosts)):
+        yield from _check_socket_route(section, route)
     if route.username and not route.password_file:
         yield f"{section}.password_file", "not set, and there is a username"
     if route.password_file and not route.username:
         yield f"{section}.username", "not set, and there is a password_file"
     if route.username and route.tls == "none":
         yield f"{section}.tls", '"none" would send the password in clear; choose required or verified'
+
+
+def _check_spam_suffix(section: str, route: Route) -> Iterator[Finding]:
+    if route.spam_suffix and not _SUFFIX.fullmatch(route.spam_suffix):
+        yield (
+            f"{section}.spam_suffix",
+            f'"{route.spam_suffix}" is not a sign and a name that can stand behind a user\'s name, such as "+Spam"',
+        )
+
+
+def _check_socket_route(section: str, route: Route) -> Iterator[Finding]:
+    """A socket leads to a mail store on this host; there is nobody to encrypt for or to prove anything to."""
+    if route.protocol != "lmtp":
+        yield f"{section}.protocol", 'has to be "lmtp" for a "unix:" host'
+    if route.tls not in ("none", "opportunistic"):
+        yield f"{section}.tls", f'"{route.tls}" cannot be had over a socket of this host; leave it out'
+    if route.username:
+        yield f"{section}.username", "a password goes under TLS only, which a socket of this host does not have"
 
 
 def _check_local_end(section: str, place: Relay | Route) -> Iterator[Finding]:

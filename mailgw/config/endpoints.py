@@ -6,6 +6,9 @@ import ipaddress
 
 from mailgw.mail.address import AddressError, ascii_domain, parse_domain
 
+UNIX = "unix:"
+"""Before the path of a socket of this host."""
+
 
 def parse_address(text: str, default_port: int | None = None) -> tuple[str, int]:
     """Read `192.0.2.1:25` or `[2001:db8::1]:25` into an address and a port.
@@ -34,6 +37,21 @@ def parse_host(text: str, default_port: int) -> tuple[str, int]:
         return ascii_domain(parse_domain(host)), port
     except AddressError:
         raise ValueError(f'"{text}" is neither a host name nor an IP address') from None
+
+
+def parse_next_hop(text: str, default_port: int) -> tuple[str, int]:
+    """Read what `parse_host` reads, or `unix:/run/dovecot/lmtp`: it stays as it is, with port 0. Raises ValueError."""
+    if not text.startswith(UNIX):
+        return parse_host(text, default_port)
+    path = text.removeprefix(UNIX)
+    if not path.startswith("/") or "\0" in path:
+        raise ValueError(f'"{text}" has no absolute path; write "unix:/run/dovecot/lmtp"')
+    return text, 0
+
+
+def is_socket(host: str) -> bool:
+    """Whether a host of a next hop is a socket of this host."""
+    return host.startswith(UNIX)
 
 
 def _split(text: str, default_port: int | None) -> tuple[str, int]:

@@ -176,10 +176,14 @@ class Attempt:
                 parts.append(f"ENVID={dsn.xtext_encode(envelope.envid)}")
         return command(" ".join(parts))
 
-    def rcpt_command(self, number: int, offered: Capabilities) -> bytes:
-        """Give RCPT with the parameters that the peer knows."""
+    def rcpt_command(self, number: int, offered: Capabilities, spam_suffix: str = "") -> bytes:
+        """Give RCPT with the parameters that the peer knows. `spam_suffix` is what the next hop knows spam by."""
         recipient = self.deliveries[number].recipient
-        parts = [f"RCPT TO:<{_path(recipient.forward_path, offered)}>"]
+        mailbox = recipient.forward_path
+        verdict = self.message.verdict
+        if spam_suffix and verdict is not None and verdict.action == "spam":
+            mailbox = _with_detail(mailbox, spam_suffix)
+        parts = [f"RCPT TO:<{_path(mailbox, offered)}>"]
         if offered.dsn:  # RFC 3461 4.1, 4.2
             if recipient.notify:
                 parts.append(f"NOTIFY={','.join(sorted(recipient.notify))}")
@@ -207,6 +211,12 @@ class Attempt:
             return True
         message = self.message.message
         return envelope.smtputf8 and not (message.head.isascii() and message.prefix.isascii())
+
+
+def _with_detail(mailbox: Mailbox, suffix: str) -> Mailbox:
+    """Put a suffix, such as `+Spam`, behind the local part; a detail that stands there gives way."""
+    name = mailbox.local_part.partition(suffix[0])[0] or mailbox.local_part
+    return Mailbox(name + suffix, mailbox.domain)
 
 
 def _path(mailbox: Mailbox | None, offered: Capabilities) -> str:

@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mailgw.config import schema
+from mailgw.config.endpoints import is_socket
 from mailgw.delivery.classify import Peer
 from mailgw.delivery.clienttls import UnverifiedTls
 from mailgw.mail.message import FileContent, Message
@@ -282,8 +283,9 @@ class SmtpConnection(Protocol):
     # Twisted's side
 
     def connectionMade(self) -> None:
-        # Whole groups of commands and whole contents are written at once: waiting for more only delays them.
-        self.transport.setTcpNoDelay(True)
+        if not is_socket(self.peer.address):
+            # Whole groups of commands and whole contents are written at once: waiting for more only delays them.
+            self.transport.setTcpNoDelay(True)
         self.local_address = getattr(self.transport.getHost(), "host", "")
 
     def dataReceived(self, data: bytes) -> None:

@@ -42,7 +42,7 @@ class DownHosts:
     def up(self, server: Server) -> None:
         """A connection came about."""
         if self._until and self._until.pop(server, None) is not None:
-            self.log.info("{address} port {port} is back", event="host_up", address=server[0], port=server[1])
+            self.log.info("{address} is back (port {port})", event="host_up", address=server[0], port=server[1])
 
     def down(self, server: Server, reason: str) -> None:
         """None came about. A mail that goes by another host then tells nobody of it: the log does, once."""

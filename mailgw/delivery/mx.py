@@ -9,6 +9,7 @@ from itertools import chain, zip_longest
 from attrs import frozen
 from twisted.internet.defer import Deferred, gatherResults
 
+from mailgw.config.endpoints import is_socket
 from mailgw.config.schema.delivery import Family
 from mailgw.delivery.classify import Unreachable
 from mailgw.dns.interface import DnsFailure, MxRecord, RecordType, Resolver
@@ -81,8 +82,11 @@ class MailExchangers:
         return tuple(dict.fromkeys(name for _, _, name in sorted(kept)))[:MAX_HOSTS]
 
     async def addresses(self, host: str, family: Family = "ipv4_first") -> tuple[str, ...]:
-        """Give the addresses of a host: of one family, or of both in turn. Raises Unreachable when it has none."""
-        if _is_address(host):
+        """Give the addresses of a host: of one family, or of both in turn. Raises Unreachable when it has none.
+
+        A socket of this host is its own address.
+        """
+        if is_socket(host) or _is_address(host):
             return (host,)
         if host == "localhost" or host.endswith(".localhost"):  # RFC 6761 6.3
             return tuple(_LOCALHOST[type] for type in _RECORDS[family])

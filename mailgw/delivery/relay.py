@@ -141,7 +141,7 @@ class RelayAgent:
             offered = connection.capabilities
             transaction = MailTransaction(
                 attempt.mail_command(offered),
-                [attempt.rcpt_command(number, offered) for number in numbers],
+                [attempt.rcpt_command(number, offered, hops.spam_suffix) for number in numbers],
                 pipelining=offered.pipelining,
                 reset=connection.needs_reset,
                 lmtp=hops.access.lmtp,

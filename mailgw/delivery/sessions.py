@@ -6,14 +6,14 @@ import random
 from collections.abc import Mapping, Sequence
 
 from attrs import evolve, frozen
-from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
+from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, UNIXClientEndpoint
 from twisted.internet.error import ConnectError
-from twisted.internet.interfaces import IReactorTCP, IReactorTime
+from twisted.internet.interfaces import IReactorTCP, IReactorTime, IReactorUNIX, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
 from mailgw.config import schema
-from mailgw.config.endpoints import parse_host
+from mailgw.config.endpoints import UNIX, is_socket, parse_next_hop
 from mailgw.delivery.attempt import NO_CONNECTION
 from mailgw.delivery.choice import AccessChooser, Choice
 from mailgw.delivery.classify import Peer, Unreachable
@@ -40,7 +40,7 @@ PORT = 25
 LMTP_PORT = 24
 
 
-class Reactor(IReactorTCP, IReactorTime):
+class Reactor(IReactorTCP, IReactorUNIX, IReactorTime):
     """What sessions need of the reactor."""
 
 
@@ -61,6 +61,8 @@ class NextHops:
     """What was chosen by the policies of that domain."""
     proven: tuple[str, ...] = ()
     """Names of that domain, if DNSSEC vouches that these are its MX hosts; else empty."""
+    spam_suffix: str = ""
+    """What stands behind the local part of a recipient of spam there."""
 
     @property
     def policy(self) -> AppliedPolicy:
@@ -162,11 +164,12 @@ class Sessions:
             raise Unreachable(Delayed("4.3.5", f"[routes.{name}] has no hosts", site_wide=True))
         password = await self._password(route) if route.username else ""
         lmtp = route.protocol == "lmtp"
-        hosts = tuple(parse_host(host, LMTP_PORT if lmtp else PORT) for host in route.hosts)
+        hosts = tuple(parse_next_hop(host, LMTP_PORT if lmtp else PORT) for host in route.hosts)
         # What a route says of certificates is kept to; where it asks for none, TLSA records can only add.
         dane = route.tls in ("opportunistic", "required") and not lmtp
         access = Access(route.tls, route.username, password, lmtp, "route", dane)
-        hops = NextHops((target, access), hosts, LocalEnd.of(self._hostname, self.settings, route))
+        local = LocalEnd.of(self._hostname, self.settings, route)
+        hops = NextHops((target, access), hosts, local, spam_suffix=route.spam_suffix)
         self._by_route[name] = (route, hops)
         return hops
 
@@ -199,6 +202,8 @@ class Sessions:
         """Give how to speak with a host once its TLSA records are known, and of a smarthost its MTA-STS policy. Raises
         Unreachable."""
         access = hops.access
+        if is_socket(host):
+            return evolve(access, tls="none")
         if access.basis == "route" and not access.lmtp and access.tls in ("opportunistic", "required"):
             access = await dns.count(self._chooser.of_smarthost(host, access))
         if not self.settings.dane or not access.dane or access.tls in ("none", "implicit"):
@@ -257,15 +262,12 @@ class Sessions:
         local = hops.local
         connection = SmtpConnection(self._reactor, self._outbox, self.settings, peer)
         connection.port = port
-        endpoint = TCP6ClientEndpoint if ":" in peer.address else TCP4ClientEndpoint
-        source = local.source(peer.address)
-        bind = (source, 0) if source else None
+        source = "" if is_socket(peer.address) else local.source(peer.address)
         try:
-            await endpoint(self._reactor, peer.address, port, self.settings.connect_timeout, bind).connect(
-                Factory.forProtocol(lambda: connection)
-            )
+            await self._endpoint(peer.address, port, source).connect(Factory.forProtocol(lambda: connection))
         except (ConnectError, OSError) as error:
-            reason = f"no connection to {peer} port {port}{' from ' if source else ''}{source}: {error}"
+            at = "" if is_socket(peer.address) else f" port {port}"
+            reason = f"no connection to {peer}{at}{' from ' if source else ''}{source}: {error}"
             outcome = Delayed(NO_CONNECTION, reason, str(peer), site_wide=True)
             no_way = has_no_way(error)
             if not no_way:
@@ -289,6 +291,13 @@ class Sessions:
             policy=access.basis,
         )
         return connection
+
+    def _endpoint(self, address: str, port: int, source: str) -> IStreamClientEndpoint:
+        timeout = self.settings.connect_timeout
+        if is_socket(address):
+            return UNIXClientEndpoint(self._reactor, address.removeprefix(UNIX), timeout)
+        kind = TCP6ClientEndpoint if ":" in address else TCP4ClientEndpoint
+        return kind(self._reactor, address, port, timeout, (source, 0) if source else None)
 
     def _observe(
         self, hops: NextHops, connection: SmtpConnection, access: Access, error: Unreachable | None = None

@@ -71,3 +71,31 @@ class LocalEndTests(ConfigurationTest):
     def test_a_name_that_is_none(self) -> None:
         for name in ("192.0.2.1", "a b", "[192.0.2.1]"):
             self.assertEqual(list(self.errors(f'{BASE}[relay]\nhelo = "{name}"\n')), ["relay.helo"])
+
+
+class StoreTests(ConfigurationTest):
+    """Routes to a mail store by LMTP."""
+
+    def route(self, more: str, hosts: str = '"unix:/run/dovecot/lmtp"') -> str:
+        return f"{BASE}[routes.store]\nhosts = [{hosts}]\n{more}\n"
+
+    def test_a_socket(self) -> None:
+        settings = self.settings(self.route('protocol = "lmtp"\nspam_suffix = "+Spam"'))
+        self.assertEqual(settings.routes["store"].hosts, ("unix:/run/dovecot/lmtp",))
+
+    def test_what_a_socket_cannot_have(self) -> None:
+        for more, key in (
+            ("", "protocol"),
+            ('protocol = "lmtp"\ntls = "verified"', "tls"),
+            ('protocol = "lmtp"\nusername = "us"\npassword_file = "p"', "username"),
+        ):
+            self.assertEqual(list(self.errors(self.route(more))), [f"routes.store.{key}"])
+
+    def test_a_path_has_to_be_whole(self) -> None:
+        found = self.errors(self.route('protocol = "lmtp"', '"unix:lmtp"'))
+        self.assertIn('write "unix:/run/dovecot/lmtp"', found["routes.store.hosts[0]"].message)
+
+    def test_suffixes_that_are_none(self) -> None:
+        for text in ("Spam", "+", "+Spam@other.example", "+Spam folder", ".Spam"):
+            found = self.errors(self.route(f'protocol = "lmtp"\nspam_suffix = "{text}"'))
+            self.assertEqual(list(found), ["routes.store.spam_suffix"], text)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from attrs import evolve
+
 from mailgw.config import schema
+from mailgw.mail.verdict import Verdict
 from mailgw.queue.item import Delayed, Delivered, Failed
 from tests.delivery.peers import EHLO, HANG_UP, deliveries, queued
 from tests.delivery.test_relay import HOP, RelayTestCase
@@ -38,6 +41,17 @@ class LmtpTests(RelayTestCase):
         self.assertIsInstance(saved, Delivered)
         self.assertIsInstance(down, Delayed)
         self.assertEqual(len(peer.contents), 1)
+
+    def test_spam_has_an_address_of_its_own_where_the_store_has_one(self) -> None:
+        self.routes["store"] = schema.Route(hosts=(HOP,), protocol="lmtp", spam_suffix="+Spam")
+        addresses = ["a@example.org", "b+news@example.org"]
+        peer = self.peer(LHLO=EHLO, end=b"250 2.0.0 saved\r\n250 2.0.0 saved\r\n")
+        for action, names in (("spam", ["a+Spam", "b+Spam"]), ("inbox", ["a", "b+news"])):
+            judged = evolve(queued(), verdict=Verdict(action, 0.0, (), ""))  # type: ignore[arg-type]
+            for outcome in self.deliver(judged, deliveries("route:store", addresses)):
+                self.assertIsInstance(outcome, Delivered)
+            taken = [line for line in peer.sessions[-1] if line.startswith("RCPT")][-2:]
+            self.assertEqual(taken, [f"RCPT TO:<{name}@example.org>" for name in names])
 
     def test_smtp_is_no_way_out(self) -> None:
         """A host that does not know LHLO is not greeted with HELO: it would give one reply for all."""

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 import smtplib
 import socket
-import tempfile
 from pathlib import Path
 
 from mailgw.develop.sink import Manners
 from mailgw.mail.reply import Reply
-from tests import dovecot
 from tests.integration.gateway import Gateway
 from tests.integration.world import GatewayTestCase, in_thread, send
 
@@ -34,11 +31,6 @@ def rcpt(gateway: Gateway, address: str) -> tuple[int, str]:
         client.mail("a@sender.test")
         code, text = client.rcpt(address)
         return code, text.decode()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 class CallAheadTests(GatewayTestCase):
@@ -83,27 +75,3 @@ class CommandTests(GatewayTestCase):
         listed.unlink()
         await gateway.wait_for(event="recipients_failed", consequence="its last list stays")
         self.assertEqual((await in_thread(rcpt, gateway, "joe@routed.test"))[0], 250)
-
-
-class DovecotTests(GatewayTestCase):
-    skip = dovecot.absent() or None
-
-    async def test_call_ahead_and_delivery_by_lmtp(self) -> None:
-        directory = Path(tempfile.mkdtemp(prefix="mailgw-dovecot-"))
-        self.addCleanup(shutil.rmtree, directory, ignore_errors=True)
-        directory.chmod(0o755)
-        port = free_port()
-        store = dovecot.Dovecot(directory, port, ["joe@routed.test", "jane@routed.test"])
-        store.start()
-        self.addCleanup(store.stop)
-        await self.make_world()
-        more = ROUTED.format(known="call_ahead = true", port=port, more='protocol = "lmtp"')
-        gateway = await self.start_gateway(more=more)
-        self.assertEqual((await in_thread(rcpt, gateway, "jim@routed.test"))[0], 550)
-        both = ["joe@routed.test", "jane@routed.test"]
-        await in_thread(send, gateway.ports["mx"], "a@sender.test", both, MESSAGE)
-        await self.until(lambda: all(len(store.messages(address)) == 1 for address in both))
-        self.assertIn(b"Return-Path: <a@sender.test>", store.messages("joe@routed.test")[0])
-        store.stop()
-        self.assertEqual((await in_thread(rcpt, gateway, "joe@routed.test"))[0], 250)
-        self.assertEqual((await in_thread(rcpt, gateway, "new@routed.test"))[0], 451)

@@ -17,7 +17,9 @@ class Route:
     """A next hop."""
 
     hosts: tuple[str, ...] = setting(
-        "HOST or HOST:PORT (when left out: port 25, for LMTP 24), tried in this order.", ()
+        "HOST or HOST:PORT (when left out: port 25, for LMTP 24), or for LMTP the socket of a store on this host, "
+        "`unix:/run/dovecot/lmtp`; tried in this order.",
+        (),
     )
     protocol: Literal["smtp", "lmtp"] = setting(
         "`smtp`, or `lmtp` (RFC 2033): to a mail store such as Dovecot.", "smtp"
@@ -31,6 +33,11 @@ class Route:
     password_file: str = setting("File that holds its password. AUTH is used under TLS only.", "", path=True)
     source_addresses: tuple[str, ...] = setting(
         "Addresses of ours that connections come from: one of IPv4, one of IPv6, or both. Empty: as in [relay].", ()
+    )
+    spam_suffix: str = setting(
+        "What is spam goes to USER+Spam at this next hop for `+Spam`; a detail of the address gives way to it. Empty: "
+        "to the same address, told apart by its X-Spam fields.",
+        "",
     )
     helo: str = setting("Our name in EHLO. Empty: as in [relay].", "")
     family: Literal["", "ipv4_first", "ipv6_first", "ipv4", "ipv6"] = setting(
