@@ -16,6 +16,7 @@ from mailgw.delivery.relay import RelayAgent
 from mailgw.delivery.sessions import Sessions
 from mailgw.dns.interface import TlsaRecord
 from mailgw.mail.tlsresult import TlsResult
+from mailgw.mta_sts.finder import PolicyFinder
 from mailgw.queue.item import Delayed, Delivered
 from tests.certificates import PAST, Identity, issue
 from tests.delivery.peers import EHLO, ScriptedPeer, deliveries, queued
@@ -23,6 +24,7 @@ from tests.delivery.test_dane import record
 from tests.delivery.test_loopback import LoopbackTestCase
 from tests.delivery.test_requiretls import OPTIONAL, STRICT_EHLO
 from tests.fakes import FAIL, FakeResolver
+from tests.mta_sts.case import MemoryStore, Web
 
 DOMAIN, HOST = "example.org", "mx.example.org"
 ROOT = issue(common_name="Root", authority=True)
@@ -52,6 +54,7 @@ class DaneTestCase(LoopbackTestCase):
         self.results: list[TlsResult] = []
         self.settings: dict[str, Any] = {}
         self.policies: dict[str, schema.TlsPolicy] = {}
+        self.finder: PolicyFinder | None = None
 
     def mx(self, identity: Identity | None, *records: TlsaRecord, **script: Any) -> ScriptedPeer:
         """Start the host with a certificate (None: without TLS), and publish its records."""
@@ -82,7 +85,7 @@ class DaneTestCase(LoopbackTestCase):
             self.threads,
             random.Random(1),
             ClientTls(Certificate.loadPEM(ROOT.pem)),
-            AccessChooser(self.policies),
+            AccessChooser(self.policies, self.finder),
             self.results.append,
         )
         agent = RelayAgent(sessions, self.threads)
@@ -147,6 +150,11 @@ class ProofTests(DaneTestCase):
         await self.delivered("proven")
         await self.delayed("is for another name", domain="other.example")
         self.assertEqual(len(peer.contents), 2)
+
+    async def test_the_name_that_the_recipient_domain_is_an_alias_of(self) -> None:
+        self.resolver.set("alias.example", {"CNAME": [DOMAIN]})
+        self.mx(OF_DOMAIN, ANCHOR)
+        await self.delivered("proven", domain="alias.example")
 
     async def test_not_where_its_mx_is_not_secure(self) -> None:
         self.resolver.insecure.add(DOMAIN)
@@ -302,6 +310,40 @@ class ScopeTests(DaneTestCase):
         await self.delivered("proven", target="route:hop")
         self.mx(GOOD, WRONG)
         await self.delayed("fits no TLSA record", target="route:hop")
+
+
+class MtaStsTests(DaneTestCase):
+    """The domain has both: a policy that enforces a certificate for the name of its host, and TLSA records."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.resolver.set(f"_mta-sts.{DOMAIN}", {"TXT": ["v=STSv1; id=1"]})
+        web = Web(f"version: STSv1\nmode: enforce\nmx: {HOST}\nmax_age: 604800\n".encode())
+        self.finder = PolicyFinder(self.resolver, web, MemoryStore(), reactor)  # type: ignore[arg-type]
+
+    async def test_dane_comes_first(self) -> None:
+        self.mx(OTHER, record(OTHER, 3, 1, 1))
+        await self.delivered("proven by TLSA 3 1 1")
+
+    async def test_the_policy_does_not_mend_what_dane_finds_wrong(self) -> None:
+        """RFC 8461 2."""
+        self.mx(GOOD, WRONG)
+        await self.delayed("fits no TLSA record")
+
+    async def test_the_policy_counts_where_dane_proves_nothing_of_the_domain(self) -> None:
+        self.resolver.insecure.add(DOMAIN)
+        self.mx(OTHER, record(OTHER, 3, 1, 1))
+        await self.delayed("is for another name")
+        self.mx(GOOD, WRONG)
+        await self.delivered("certificate verified")
+
+    async def test_a_connection_by_dane_is_not_taken_for_the_policys(self) -> None:
+        """The other domain has the same host and no policy, and nobody vouches for the MX records of either."""
+        self.resolver.insecure |= {DOMAIN, "other.example"}
+        peer = self.mx(OTHER, record(OTHER, 3, 1, 1))
+        await self.delivered("proven", domain="other.example")
+        await self.delayed("is for another name")
+        self.assertEqual(len(peer.contents), 1)
 
 
 class ResultTests(DaneTestCase):
