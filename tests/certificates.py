@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 from attrs import field, frozen
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from cryptography.x509.oid import NameOID
+from twisted.internet.ssl import CertificateOptions
 
 NOW = datetime.datetime.now(datetime.UTC)
 DAY = datetime.timedelta(days=1)
@@ -41,9 +44,26 @@ class Identity:
 
     @property
     def pem(self) -> bytes:
-        """The key and the chain, as a server's file has them."""
-        key = self.key.private_bytes(Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        return key + b"".join(one.public_bytes(Encoding.PEM) for one in self.chain)
+        """The chain, as a server's file has it."""
+        return b"".join(one.public_bytes(Encoding.PEM) for one in self.chain)
+
+    @property
+    def key_pem(self) -> bytes:
+        return self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+    def options(self, **more: Any) -> CertificateOptions:
+        """What a server of Twisted takes."""
+        certificate: Any = self.certificate  # pyOpenSSL's own types are deprecated
+        above: Any = self.above
+        key: Any = self.key
+        return CertificateOptions(privateKey=key, certificate=certificate, extraCertChain=above, **more)
+
+    def write(self, folder: Path, name: str) -> tuple[Path, Path]:
+        """Write NAME.crt and NAME.key, and give their paths."""
+        paths = folder / f"{name}.crt", folder / f"{name}.key"
+        paths[0].write_bytes(self.pem)
+        paths[1].write_bytes(self.key_pem)
+        return paths
 
 
 def issue(

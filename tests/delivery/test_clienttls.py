@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from twisted.internet.ssl import Certificate, CertificateOptions
 
 from mailgw.delivery.classify import Peer, Unreachable
@@ -19,12 +17,7 @@ ROOT = issue(common_name="Test Root", authority=True)
 class CertificateTests(LoopbackTestCase):
     async def outcome(self, identity: Identity, failure: FailureType) -> Delayed:
         """What becomes of mail for a host that has this certificate, and must prove to be `localhost`."""
-        key: Any = identity.key
-        self.server_tls = CertificateOptions(
-            privateKey=key,
-            certificate=identity.certificate,  # type: ignore[arg-type]  # pyOpenSSL's own types are deprecated
-            extraCertChain=identity.above[:-1],  # type: ignore[arg-type]
-        )
+        self.server_tls = Identity(identity.certificate, identity.key, identity.above[:-1]).options()
         peer = self.serve()
         agent = self.agent("verified", HOST, Certificate.loadPEM(ROOT.pem))
         hops = await agent.sessions.next_hops("route:hop")

@@ -61,12 +61,7 @@ class DaneTestCase(LoopbackTestCase):
         if identity is None:
             peer = self.serve(EHLO=EHLO, **script)
         else:
-            key: Any = identity.key
-            self.server_tls = CertificateOptions(
-                privateKey=key,
-                certificate=identity.certificate,  # type: ignore[arg-type]  # pyOpenSSL's own types are deprecated
-                extraCertChain=identity.above,  # type: ignore[arg-type]
-            )
+            self.server_tls = identity.options()
             peer = self.serve(**script)
         self.publish(HOST, *records)
         self.relay = self.mx_agent()

@@ -62,7 +62,7 @@ class DaneTests(PostfixTestCase):
 
     def write(self, identity: Identity) -> str:
         self.file = Path(self.mktemp()).absolute()
-        self.file.write_bytes(identity.pem)
+        self.file.write_bytes(identity.key_pem + identity.pem)
         return str(self.file)
 
     async def submit(self, gateway: Gateway) -> None:
@@ -98,7 +98,7 @@ class DaneTests(PostfixTestCase):
         for words in (f"{FIRST} [127.0.0.1]", "fits no TLSA record", presented(record(wrong, 3, 1, 1))):
             self.assertIn(words, delayed["reason"])
         self.assertEqual(self.sink.received, [])
-        self.file.write_bytes(right.pem)
+        self.file.write_bytes(right.key_pem + right.pem)
         await in_thread(postfix.run, self.configurations[0], "reload")
         await self.until(lambda: len(self.sink.received) == 1)
 
@@ -175,5 +175,5 @@ class DnssecTests(PostfixTestCase):
 
     def certificate(self) -> str:
         path = self.folder / "chain.pem"
-        path.write_bytes(EXPIRED.pem)
+        path.write_bytes(EXPIRED.key_pem + EXPIRED.pem)
         return str(path)

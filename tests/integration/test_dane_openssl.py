@@ -10,7 +10,6 @@ from typing import Any
 from twisted.internet import reactor
 from twisted.internet.interfaces import IHandshakeListener
 from twisted.internet.protocol import Factory, Protocol
-from twisted.internet.ssl import CertificateOptions
 from twisted.internet.utils import getProcessOutputAndValue
 from twisted.trial.unittest import TestCase
 from zope.interface import implementer
@@ -65,13 +64,7 @@ class OpenSslTests(TestCase):
         skip = "openssl is not installed"
 
     def serve(self, identity: Identity) -> int:
-        key: Any = identity.key
-        options = CertificateOptions(
-            privateKey=key,
-            certificate=identity.certificate,  # type: ignore[arg-type]  # pyOpenSSL's own types are deprecated
-            extraCertChain=identity.above,  # type: ignore[arg-type]
-        )
-        listening = reactor.listenSSL(0, Factory.forProtocol(_Closing), options, interface="127.0.0.1")  # type: ignore[attr-defined]
+        listening = reactor.listenSSL(0, Factory.forProtocol(_Closing), identity.options(), interface="127.0.0.1")  # type: ignore[attr-defined]
         self.addCleanup(listening.stopListening)
         port: int = listening.getHost().port
         return port
