@@ -99,7 +99,7 @@ class Relay:
     )
     ca_file: str = setting(
         "Certificates (PEM) of the authorities that are trusted, for `verified` TLS and MTA-STS. Empty: those of the "
-        "system.",
+        "system. Otherwise nobody else is: put the system's into the file too, or public policies and hosts fail.",
         "",
         path=True,
     )
