@@ -15,6 +15,7 @@ from mailgw.composition.etc import Etc, load
 from mailgw.composition.history import make_history
 from mailgw.composition.inbound import make_inbound
 from mailgw.composition.learning import make_learning
+from mailgw.composition.nexthops import read_authorities
 from mailgw.composition.outbound import make_outbound
 from mailgw.composition.reload import Reload, with_ways
 from mailgw.composition.reporting import make_report_state, make_reporting
@@ -130,6 +131,7 @@ def _supervised(etc: Etc, wanted: int, reactor: Any, stream: TextIO | None) -> G
     """The supervisor: the ports, what only root may open, and the workers."""
     settings = etc.settings
     tls.server_options(settings.tls)  # what is wrong with it is said before anything starts
+    read_authorities(settings)
     files = [Inherited(path) for path in (settings.tls.certificate_file, settings.tls.key_file) if path]
     if settings.log.file:
         files.append(Inherited(settings.log.file, append=True))

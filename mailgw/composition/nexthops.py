@@ -44,10 +44,7 @@ def make_next_hops(
     observer: TlsObserver | None,
 ) -> WayOut:
     """Put it together. Raises ConfigurationErrors for a file of certificates that is wrong."""
-    try:
-        trust = read_trust(settings.relay.ca_file)
-    except TrustError as error:
-        raise ConfigurationErrors([ConfigError(settings.relay.ca_file, "", str(error))]) from None
+    trust = read_authorities(settings)
     finder: PolicyFinder | None = None
     parts: tuple[Part, ...] = ()
     if settings.relay.mta_sts:
@@ -68,6 +65,14 @@ def make_next_hops(
         watch = DaneWatch(resolver, reactor, lambda: sessions.settings.dane)
         parts = (*parts, Part("DANE", watch.start, watch.stop))
     return WayOut(sessions, parts)
+
+
+def read_authorities(settings: Settings) -> Any:
+    """Give whom we trust to sign; None: the platform's authorities. Raises ConfigurationErrors."""
+    try:
+        return read_trust(settings.relay.ca_file)
+    except TrustError as error:
+        raise ConfigurationErrors([ConfigError(settings.relay.ca_file, "", str(error))]) from None
 
 
 def _make_finder(

@@ -174,6 +174,22 @@ class SilenceTests(_StsTestCase):
         await self.outcome(gateway, "plain.test", "delivered")
 
 
+class StartTests(PeerTestCase):
+    async def test_a_file_of_authorities_that_is_not_there_ends_the_start_with_one_line(self) -> None:
+        for workers in (1, 2):
+            gateway = Gateway(self.mktemp(), relay_port='25\nca_file = "ca.pem"')
+            gateway.write_configuration()
+            configuration = gateway.etc / "mailgw.toml"
+            configuration.write_text(f"workers = {workers}\n{configuration.read_text()}")
+            self.addCleanup(self.coroutine, gateway.kill)
+            gateway.spawn()
+            status, output = await gateway.ended()
+            self.assertEqual(status, 1)
+            (line,) = [line for line in output.splitlines() if line.startswith("mailgw: ")]
+            self.assertIn("/ca.pem: [relay] ca_file cannot be read: No such file", line)
+            self.assertNotIn("Traceback", output)
+
+
 class EximTests(_StsTestCase, EximTestCase):
     skip = exim.absent() or _no_port() or None  # type: ignore[assignment]
 
