@@ -17,7 +17,7 @@ ALLOWED = {
     "smtp": {"mail"},
     "dns": {"mail", "config"},
     "config": {"mail"},
-    "https": {"dns"},
+    "https": {"dns", "operation"},
     "mta_sts": {"mail", "dns", "https", "operation", "state"},
     "queue": {"mail", "config", "operation"},
     "state": {"mail", "operation"},

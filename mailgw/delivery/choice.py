@@ -13,7 +13,6 @@ from attrs import evolve, frozen
 
 from mailgw.config import schema
 from mailgw.delivery.classify import Unreachable
-from mailgw.delivery.clienttls import is_address
 from mailgw.delivery.domainpolicies import DomainPolicies
 from mailgw.delivery.opening import Access
 from mailgw.delivery.tlsresults import TlsObserver, not_named
@@ -22,6 +21,7 @@ from mailgw.mail.tlsresult import NO_POLICY, AppliedPolicy, FailureType, TlsResu
 from mailgw.mta_sts.finder import NONE, PolicyFinder, Problem, Standing, Trouble
 from mailgw.mta_sts.policy import Policy
 from mailgw.mta_sts.store import Kept
+from mailgw.operation.peer_certificate import is_address
 from mailgw.queue.item import Delayed
 
 # RFC 8460 4.3.2.2.

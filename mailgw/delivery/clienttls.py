@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Any, Literal
 
 from cryptography import x509
 from OpenSSL import SSL, crypto
-from service_identity import VerificationError
-from service_identity.hazmat import DNS_ID, IPAddress_ID, verify_service_identity
-from service_identity.pyopenssl import extract_patterns
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.ssl import Certificate, CertificateOptions, TLSVersion, platformTrust, trustRootFromCertificates
 from twisted.protocols.tls import TLSMemoryBIOProtocol
@@ -18,19 +14,10 @@ from zope.interface import implementer
 from mailgw.delivery.dane import UNREADABLE, NotAuthentic, authenticate
 from mailgw.delivery.tlsa import HostTlsa, presented, shown
 from mailgw.mail.tlsresult import FailureType
+from mailgw.operation.peer_certificate import flaw_of, is_address
 
 TlsVersion = Literal["1.2", "1.3"]
 _MINIMUM = {"1.2": TLSVersion.TLSv1_2, "1.3": TLSVersion.TLSv1_3}
-
-# X509_verify_cert(3): what most certificates fail for, in words that end "it has a certificate that ...".
-_WORDS: dict[int, tuple[FailureType, str]] = {
-    9: ("certificate-expired", "is not valid yet"),
-    10: ("certificate-expired", "has expired"),
-    18: ("certificate-not-trusted", "is signed by itself only"),
-    19: ("certificate-not-trusted", "is signed by nobody whom we trust"),
-    20: ("certificate-not-trusted", "is signed by nobody whom we trust"),
-    21: ("certificate-not-trusted", "is signed by nobody whom we trust"),
-}
 
 
 @implementer(IOpenSSLClientConnectionCreator)
@@ -64,11 +51,7 @@ class UnverifiedTls:
 
 
 class VerifiedTls(UnverifiedTls):
-    """The peer proves to be `name` (a host name or an address; RFC 9525) by a certificate that we trust.
-
-    Twisted's optionsForClientTLS is not used: it takes a certificate without any name for everybody's, and does not
-    tell what was wrong with one (RFC 8460 4.3.1 wants to know).
-    """
+    """The peer proves to be `name` (a host name or an address) by a certificate that we trust."""
 
     proof = "certificate verified"
 
@@ -78,23 +61,10 @@ class VerifiedTls(UnverifiedTls):
         return connection
 
     def _verify(self, connection: SSL.Connection, certificate: crypto.X509, number: int, depth: int, ok: int) -> bool:
-        """Called by OpenSSL for each certificate, from the root to the leaf."""
-        if not ok:
-            self.failure, self.reason = _WORDS.get(number, ("validation-failure", f"is not valid (OpenSSL {number})"))
-            return False
-        return depth != 0 or self._is_named(certificate)
-
-    def _is_named(self, certificate: crypto.X509) -> bool:
-        try:
-            wanted = IPAddress_ID(self.name) if is_address(self.name) else DNS_ID(self.name)
-            verify_service_identity(extract_patterns(certificate), [wanted], [])
-        except VerificationError:
-            self.failure, self.reason = "certificate-host-mismatch", "is for another name"
-            return False
-        except Exception as error:  # CertificateError; and what is raised in a callback would be lost in it
-            self.failure, self.reason = "certificate-host-mismatch", f"names nobody that can be read ({error})"
-            return False
-        return True
+        flaw = flaw_of(certificate, self.name, number, depth, ok)
+        if flaw is not None:
+            self.failure, self.reason = flaw.kind, flaw.words
+        return flaw is None
 
 
 class WatchedTls(VerifiedTls):
@@ -194,12 +164,3 @@ def read_trust(path: str) -> Any:
     except ValueError:
         raise TrustError("[relay] ca_file holds no PEM certificates that can be read") from None
     return trustRootFromCertificates([Certificate(crypto.X509.from_cryptography(one)) for one in certificates])
-
-
-def is_address(name: str) -> bool:
-    """Whether a host is named by its IP address."""
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from mailgw.delivery.classify import Unreachable
-from mailgw.delivery.clienttls import is_address
 from mailgw.delivery.tlsa import HostTlsa, usable
 from mailgw.dns.interface import Answer, DnsFailure, RecordType, Resolver, TlsaRecord
+from mailgw.operation.peer_certificate import is_address
 from mailgw.queue.item import Delayed
 
 

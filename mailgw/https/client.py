@@ -8,7 +8,6 @@ from typing import Any
 
 from attrs import frozen
 from OpenSSL import SSL
-from service_identity import VerificationError
 from twisted.internet import error
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.protocol import Protocol, connectionDone
@@ -110,8 +109,6 @@ def _explain(reasons: Sequence[Failure]) -> Exception:
     for reason in reasons:
         if isinstance(reason.value, HttpsError):
             return reason.value
-        if isinstance(reason.value, VerificationError):
-            return HttpsError("its certificate is for another name", untrusted=True)
         if isinstance(reason.value, SSL.Error):
             texts = ", ".join(str(part[-1]) for part in (reason.value.args or ((),))[0])
             return HttpsError(f"TLS failed: {texts or type(reason.value).__name__}", untrusted=True)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import Any
 
 from attrs import frozen
+from OpenSSL import SSL
+from OpenSSL.crypto import X509
 from twisted.internet import error
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
 from twisted.internet.interfaces import (
     IDelayedCall,
+    IOpenSSLClientConnectionCreator,
     IProtocol,
     IProtocolFactory,
     IReactorTime,
@@ -19,6 +23,7 @@ from twisted.internet.interfaces import (
 from twisted.internet.protocol import connectionDone
 from twisted.internet.ssl import TLSVersion, optionsForClientTLS
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from twisted.web.client import URI
 from twisted.web.iweb import IAgentEndpointFactory
@@ -26,6 +31,7 @@ from zope.interface import implementer
 
 from mailgw.dns.interface import DnsFailure, Resolver
 from mailgw.dns.questions import addresses_of
+from mailgw.operation.peer_certificate import flaw_of
 
 # For one address, so that another can be tried.
 CONNECT_TIMEOUT = 5.0
@@ -65,7 +71,29 @@ class Endpoints:
             )
         except ValueError:  # of the library for IDNA
             raise HttpsError(f"no certificate can have the name {host[:100]}") from None
-        return wrapClientTLS(options, _Endpoint(self, host, self.port or uri.port))
+        return wrapClientTLS(_Proving(options, host), _Endpoint(self, host, self.port or uri.port))
+
+
+@implementer(IOpenSSLClientConnectionCreator)
+@frozen
+class _Proving:
+    """TLS as `options` make it, with a server that proves to be `host`."""
+
+    options: IOpenSSLClientConnectionCreator
+    host: str
+
+    def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
+        connection = self.options.clientConnectionForTLS(tlsProtocol)
+        protocol = weakref.ref(tlsProtocol)  # it refers to the connection
+
+        def verify(connection: SSL.Connection, certificate: X509, number: int, depth: int, ok: int) -> bool:
+            flaw = flaw_of(certificate, self.host, number, depth, ok)
+            if flaw is not None and (waiting := protocol()) is not None:
+                waiting.failVerification(Failure(HttpsError(f"its certificate {flaw.words}", untrusted=True)))
+            return flaw is None
+
+        connection.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, verify)
+        return connection
 
 
 @implementer(IStreamClientEndpoint)

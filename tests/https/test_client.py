@@ -89,7 +89,11 @@ class PostTests(TestCase):
         self.serve(AUTHORITY.issue("www.example.org"))
         self.assertTrue((await self.assertProblem("another name")).untrusted)
         self.serve(Authority("Other CA").issue(HOST))
-        self.assertTrue((await self.assertProblem("certificate verify failed")).untrusted)
+        self.assertTrue((await self.assertProblem("signed by nobody whom we trust")).untrusted)
+        self.serve(AUTHORITY.issue(HOST, days=-1))
+        self.assertTrue((await self.assertProblem("its certificate has expired")).untrusted)
+        self.serve(AUTHORITY.issue())  # Twisted's own check took such a certificate for everybody's
+        self.assertTrue((await self.assertProblem("names nobody")).untrusted)
         self.assertEqual(self.page.posted, [])
 
     async def test_addresses_that_are_not_public(self) -> None:
