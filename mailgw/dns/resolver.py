@@ -130,7 +130,7 @@ class DnsResolver:
     def _explain(self, failure: Failure, key: Key) -> DnsFailure:
         question = f"{key[1]} {key[0]}"
         if isinstance(failure.value, DnsFailure):
-            return failure.value
+            return DnsFailure(failure.value.cause)  # without the traceback: its frames would stay with it in the cache
         if isinstance(failure.value, DeferredTimeout):
             servers = ", ".join(str(server) for server in self.servers)
             return DnsFailure(f"{question}: no answer from {servers} within {self._timeout:g} s")
