@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from mailgw.mail.message import BytesContent, Content, FileContent
 from mailgw.mail.reply import TemporaryFailure
 from mailgw.operation.threads import Pool
-from mailgw.queue import reading
+from mailgw.queue import damage, reading
 from mailgw.queue.codec import encode_delivery, encode_facts, encode_message
 from mailgw.queue.content import ContentFiles, SpillingWriter
 from mailgw.queue.disk import (
@@ -80,6 +80,7 @@ class SqliteStore:
         self._reactor = reactor
         self._inline_size = inline_size
         self._files = files or ContentFiles(self._directory / _CONTENT)
+        self._clock = clock
         self._space = FreeSpace(self._directory, minimum_free, clock)
         self._erase_after = erase_after
         self._current: _Opened | None = None
@@ -91,7 +92,8 @@ class SqliteStore:
             lock, writer, reader = await disk.run(self._open)
         except (OSError, sqlite3.Error) as error:
             disk.stop()
-            raise QueueUnusable(f"cannot open the queue in {self._directory}: {error}") from error
+            advice = damage.advice(self._directory, error)
+            raise QueueUnusable(f"cannot open the queue in {self._directory}: {error}{advice}") from error
         except BaseException:
             disk.stop()
             raise
@@ -235,10 +237,13 @@ class SqliteStore:
         make_directory(self._files.directory)
         lock = DirectoryLock(self._directory)
         try:
+            damage.check_place(self._directory, self._files.names())
+            commits = damage.commits(self._directory)
             connection = open_database(self._directory, migrate)
             try:
                 sync_directory(self._directory)
-                self._remove_orphans(connection)
+                damage.probe(connection)
+                self._tidy(connection, damage.lost_commits(connection, commits))
                 reader = open_reader(self._directory)
             except BaseException:
                 connection.close()
@@ -248,10 +253,24 @@ class SqliteStore:
             raise
         return lock, Writer(self._reactor, connection, self._files.remove, self._erase_after), reader
 
-    def _remove_orphans(self, connection: sqlite3.Connection) -> None:
-        """A crash between a content file and its commit leaves the file; one behind a last settlement too."""
+    def _tidy(self, connection: sqlite3.Connection, lost: int) -> None:
+        """Remove the contents without a row: a crash between a content file and its commit leaves one, and a crash
+        behind a last settlement too. But where commits are `lost`, they may be all that is left of a message."""
         held = frozenset(reading.read_content_files(connection))
         orphans = [name for name in self._files.names() if name not in held and name.isalnum() and name.isascii()]
+        if lost:
+            kept = damage.keep(self._directory, [self._files.path(name) for name in orphans], self._clock.seconds())
+            self.log.error(
+                "the log of the queue in {directory} is damaged: {count} commits in it cannot be read, and messages "
+                "that were accepted may be lost with them. Whatever the disk said it had synced, it has not kept: look "
+                "for the cause. A copy of the log, and {contents} contents without a message, are in {kept}",
+                event="queue_damaged",
+                directory=str(self._directory),
+                count=lost,
+                contents=len(orphans),
+                kept=str(kept),
+            )
+            return
         for name in orphans:
             self._files.remove(name)
         if orphans:

@@ -110,8 +110,8 @@ POINTS: dict[str, Point] = {
     # The log, and the start behind a crash.
     "the log is to be erased": Point(writer, "erase", "before"),
     "the log is erased": Point(writer, "erase", "after"),
-    "the queue is opened, its orphans are there": Point(SqliteStore, "_remove_orphans", "before"),
-    "the orphans are removed": Point(SqliteStore, "_remove_orphans", "after"),
+    "the queue is opened, its orphans are there": Point(SqliteStore, "_tidy", "before"),
+    "the orphans are removed": Point(SqliteStore, "_tidy", "after"),
 }
 
 
