@@ -121,9 +121,6 @@ class PowerCutTests(GatewayTestCase):
                 client.sendmail("a@sender.test", [recipient], make_message(sender, number))
 
     async def check(self, directory: Path, history: History, which: str) -> None:
-        connection = open_database(directory)
-        self.assertEqual(connection.execute("PRAGMA integrity_check").fetchall(), [("ok",)], which)
-        connection.close()
         store = SqliteStore(directory, reactor, inline_size=1000, minimum_free=0, clock=reactor)
         await store.open()
         try:
@@ -136,6 +133,10 @@ class PowerCutTests(GatewayTestCase):
                 self.assertTrue(content.endswith(make_message(int(mark[1]), int(mark[2]))), which)
         finally:
             await store.close()
+        connection = open_database(directory)
+        self.assertEqual(connection.execute("PRAGMA integrity_check").fetchall(), [("ok",)], which)
+        connection.close()
+        self.assertEqual(list(directory.glob("damaged-*")), [], f"taken for damage: {which}")
         there = {entry.message.id for entry in entries}
         self.assertEqual(history.accepted - history.delivered.keys() - there, set(), f"lost: {which}")
         settled = {name for name, syncs in history.delivered.items() if history.syncs - syncs > _SETTLED}
