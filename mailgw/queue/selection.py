@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from fnmatch import fnmatchcase
 
 from attrs import frozen
@@ -17,6 +17,8 @@ from mailgw.queue.store import QueueSize
 # Deliveries read at once.
 _PAGE = 1000
 _HELD = f"{AGENT}:"
+_FEW = 20000
+_AMONG = "destination IN (SELECT value FROM json_each(?))"
 # What is not the same characters in a pattern and in a row, but for their case: LIKE takes anything for it.
 _NOT_PLAIN = re.compile(r"[^A-Za-z0-9.+=:/ <>-]+")
 # One step in the index for each destination, not for each delivery.
@@ -62,15 +64,24 @@ class Selection:
 class Condition:
     """Says in SQL which rows of `deliveries` are selected."""
 
+    names: frozenset[str] | None
+    """The destinations; None: `terms` say all."""
     terms: str
-    values: tuple[str | float, ...]
+    """What else is asked of them, with the values."""
+    its_values: tuple[str | float, ...]
     index: str = ""
     """What finds the rows; empty: they come in the order of ids."""
 
     @property
     def source(self) -> str:
-        """What stands behind FROM."""
-        return f"deliveries{f' INDEXED BY {self.index}' if self.index else ''} WHERE {self.terms}"
+        """What stands behind FROM, for `values`."""
+        by, bare = (f" INDEXED BY {self.index}", "") if self.index else ("", "+")  # +: SQLite would take the index
+        there = "" if self.names is None else f"{bare}{_AMONG} AND "
+        return f"deliveries{by} WHERE {there}{self.terms}"
+
+    @property
+    def values(self) -> tuple[str | float, ...]:
+        return self.its_values if self.names is None else (json.dumps(sorted(self.names)), *self.its_values)
 
 
 def fits(pattern: str, text: str) -> bool:
@@ -93,14 +104,11 @@ def condition(connection: sqlite3.Connection, selection: Selection) -> Condition
         terms.append(term)
         values.extend(its_values)
 
-    by_destination = bool(
-        selection.destination or selection.held or selection.agents or selection.destinations is not None
-    )
+    names: frozenset[str] | None = None
     if selection.ids:
         add("message_id IN (SELECT value FROM json_each(?))", json.dumps(sorted(selection.ids)))
-    if by_destination:
-        names = [name for name in destinations(connection) if _goes_to(selection, name)]
-        add("destination IN (SELECT value FROM json_each(?))", json.dumps(names))
+    if selection.destination or selection.held or selection.agents or selection.destinations is not None:
+        names = frozenset(name for name in destinations(connection) if _goes_to(selection, name))
     elif selection.held is False:
         add("substr(destination, 1, ?) <> ?", len(_HELD), _HELD)
     if selection.since is not None:
@@ -116,8 +124,14 @@ def condition(connection: sqlite3.Connection, selection: Selection) -> Condition
         add("recipient LIKE ? AND fits_recipient(?, recipient)", _like(pattern), pattern)
     if pattern := selection.reason:
         add("last LIKE ? AND fits(?, last)", _like(pattern), pattern)
-    index = "by_destination" if by_destination and not selection.ids else ""
-    return Condition(" AND ".join(terms) or "1", tuple(values), index)
+    # To read single rows for the other terms is worth it for a few.
+    by_index = names is not None and not selection.ids and (not terms or _are_few(connection, names))
+    return Condition(names, " AND ".join(terms) or "1", tuple(values), "by_destination" if by_index else "")
+
+
+def _are_few(connection: sqlite3.Connection, names: Collection[str]) -> bool:
+    query = f"SELECT 1 FROM deliveries INDEXED BY by_destination WHERE {_AMONG} LIMIT 1 OFFSET {_FEW}"
+    return connection.execute(query, (json.dumps(sorted(names)),)).fetchone() is None
 
 
 def destinations(connection: sqlite3.Connection) -> list[str]:
@@ -146,9 +160,10 @@ def select_messages(connection: sqlite3.Connection, found: Condition, limit: int
 def numbers_of(connection: sqlite3.Connection, found: Condition, message_id: str) -> frozenset[int]:
     """Give the numbers of a message's deliveries that are selected."""
     rows = connection.execute(
-        f"SELECT number FROM deliveries WHERE message_id = ? AND {found.terms}", (message_id, *found.values)
+        f"SELECT number, destination FROM deliveries WHERE message_id = ? AND {found.terms}",
+        (message_id, *found.its_values),
     )
-    return frozenset(number for (number,) in rows)
+    return frozenset(number for number, name in rows if found.names is None or name in found.names)
 
 
 def count(connection: sqlite3.Connection, found: Condition) -> QueueSize:

@@ -32,7 +32,8 @@ def summarise(connection: sqlite3.Connection, found: Condition, now: float) -> l
 
     Only the index is read, where the selection is all or goes by destination: ids tell the age.
     """
-    source = found.source if found.index or found.terms != "1" else "deliveries INDEXED BY by_destination"
+    is_all = found.names is None and found.terms == "1"
+    source = "deliveries INDEXED BY by_destination" if is_all else found.source
     ages = ", ".join("sum(message_id < ?)" for _ in AGES)
     rows = connection.execute(
         f"SELECT destination, count(*), min(due), min(message_id), {ages} FROM {source} GROUP BY destination"

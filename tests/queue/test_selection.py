@@ -12,6 +12,7 @@ from twisted.trial.unittest import TestCase
 from mailgw.mail.address import Mailbox
 from mailgw.mail.envelope import Envelope, Recipient
 from mailgw.queue import quarantine
+from mailgw.queue import selection as selections
 from mailgw.queue.item import Delivery, Destination
 from mailgw.queue.listing import Listing
 from mailgw.queue.schema import open_database
@@ -132,6 +133,15 @@ class SelectionTests(TestCase):
             self.assertEqual(listing.size(Selection(destination="relay:*")), QueueSize(450, 900))
             self.assertEqual(len(list(listing.entries(400, Selection(destination="relay:*")))), 400)
             self.assertEqual(len(list(listing.entries(1000, Selection(sender="*@*")))), 450)
+
+    async def test_a_destination_with_few_deliveries_or_many(self) -> None:
+        """By the index, or in the order of ids: what is selected is the same."""
+        await self.fill(*(made(n, destination=f"relay:route:r{n % 3}", last="450 later") for n in range(9)))
+        for few in (0, 1000):
+            self.patch(selections, "_FEW", few)
+            self.assert_selects(Selection(destination="relay:route:r1", reason="*later"), 1, 4, 7)
+            self.assert_selects(Selection(destination="*r1", recipient="user@*", held=False), 1, 4, 7)
+            self.assert_selects(Selection(destinations=frozenset({"relay:route:r2"}), sender="*"), 2, 5, 8)
 
     async def test_a_row_that_cannot_be_read_does_not_stop_it(self) -> None:
         await self.fill(made(1), made(2))
