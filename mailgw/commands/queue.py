@@ -14,6 +14,7 @@ from mailgw.commands.configuration import config_option
 from mailgw.commands.output import console, moment, printable
 from mailgw.commands.queue_summary import summarise
 from mailgw.commands.queues import open_queues
+from mailgw.commands.salvage import salvage
 from mailgw.commands.selecting import make_selection, selecting
 from mailgw.commands.surgery import delete, flush, hold, release, reroute
 from mailgw.queue.item import Delivery, QueuedMessage
@@ -26,7 +27,7 @@ def queue() -> None:
     """Look into the queue and change what waits, while the gateway runs or not."""
 
 
-for command in (delete, flush, hold, release, reroute):
+for command in (delete, flush, hold, release, reroute, salvage):
     queue.add_command(command)
 
 

@@ -99,11 +99,10 @@ def advice(directory: Path, error: Exception) -> str:
     """Say what to do about an error of the database; nothing when that is not damaged."""
     if getattr(error, "sqlite_errorcode", None) not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return ""
-    path = directory / DATABASE
     return (
         f". The file is damaged: look for the cause (the disk, its controller, memory) before you go on. Keep a copy "
-        f"of {directory}: `sqlite3 {path} .recover` may still read messages of it. To go on with an empty queue "
-        f"meanwhile, move {directory} away"
+        f"of {directory}. Then move it away, to OLD, and have `mailgw queue salvage OLD` take what can still be read "
+        f"of it into a new queue; `sqlite3 OLD/{DATABASE} .recover` may read what that cannot"
     )
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 
+from attrs import evolve
 from twisted.internet import reactor
 from twisted.trial.unittest import TestCase
 
+from mailgw.mail.message import Message
 from mailgw.queue.item import Destination
 from mailgw.queue.sqlite import SqliteStore
 from tests.commands.files import CommandTest
@@ -136,3 +138,34 @@ class SurgeryTests(CommandTest, TestCase):
             sorted(self.destinations()),
             ["maildir:user1@example.org/inbox", "relay:mx:other.example", "relay:mx:other.example"],
         )
+
+    async def test_salvage(self) -> None:
+        await self.fill()
+        state = self.folder / "state"
+        before = self.queue()
+        self.assertEqual(
+            self.run_command("queue", "salvage", str(state / "queue"), "--dry-run").stdout, "2 messages can be read\n"
+        )
+        (state / "queue").rename(state / "damaged")
+        output = self.run_command("queue", "salvage", str(state / "damaged")).stdout
+        self.assertEqual(output, "2 messages of 2 that can be read are in the queue\n")
+        self.assertEqual(self.queue(), before)
+        output = self.run_command("queue", "salvage", str(state / "damaged")).stdout
+        self.assertEqual(output, "0 messages of 2 that can be read are in the queue\n")
+
+    async def test_salvage_says_what_it_cannot_read(self) -> None:
+        (self.folder / "state").mkdir()
+        queue = self.folder / "state" / "queue"
+        store = SqliteStore(queue, reactor, inline_size=10, minimum_free=0, clock=reactor)
+        await store.open()
+        writer = store.new_content("01ABCDEFGH000001")
+        await writer.write(b"x" * 100)
+        put = entry("01ABCDEFGH000001")
+        message = evolve(put.message, message=Message(await writer.finish(), b""))
+        await store.put(evolve(put, message=message), entry("01ABCDEFGH000002"))
+        await store.close()
+        (queue / "content" / "01ABCDEFGH000001").unlink()
+        result = self.run_command("queue", "salvage", str(queue), "--dry-run", code=1)
+        self.assertEqual(result.stdout, "1 messages can be read\n")
+        self.assertIn("1 more lack their content, or where they go\n  01ABCDEFGH000001", result.stderr)
+        self.assertIn("holds no queue", self.run_command("queue", "salvage", str(self.folder), code=1).stderr)

@@ -141,7 +141,7 @@ class DamageTests(TestCase):
             with self.assertRaises(QueueUnusable) as caught:
                 await self.make_store(self.directory).open()
             self.assertIn(f"cannot open the queue in {self.directory}: ", str(caught.exception))
-            self.assertIn(f"`sqlite3 {path} .recover`", str(caught.exception))
+            self.assertIn("`mailgw queue salvage OLD`", str(caught.exception))
             self.assertEqual(len(list((self.directory / "content").iterdir())), 1, "a content went")
 
     async def test_without_its_database_nothing_of_a_queue_is_thrown_away(self) -> None:
