@@ -9,7 +9,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby, islice
+from math import inf
 from pathlib import Path
+from time import monotonic
 from typing import Concatenate, ParamSpec, TypeVar
 
 from attrs import evolve
@@ -30,6 +32,9 @@ T = TypeVar("T")
 HOPS = frozenset({"relay", "forward"})
 """The agents that send to a next hop."""
 _PAGE = 500
+# Seconds between two words to the gateway while a long change goes on: it reads again what is due, and tries the sites
+# that it leaves alone.
+_TELL_INTERVAL = 5.0
 # Held mail whose time is over so soon may be in the gateway's hands by now, to be thrown away.
 _TOO_LATE = 60.0
 
@@ -130,27 +135,32 @@ class Surgery:
         """Change them, some hundreds at a time, so that the gateway does not wait long for its turn to write.
 
         Those that were still as they are given are counted, and `done` has them: as they are now, or were when they
-        went.
+        went. Who is interrupted has changed some.
         """
         left = iter(deliveries)
         count = 0
         gone = False
-        while page := list(islice(left, _PAGE)):
-            changes = [(delivery, change(delivery)) for delivery in page]
-            try:
+        told = -inf
+        try:
+            while page := list(islice(left, _PAGE)):
+                changes = [(delivery, change(delivery)) for delivery in page]
                 changed, files = self._apply(changes)
-            except sqlite3.Error as error:
-                raise QueueUnusable(f"the queue in {self._directory} cannot be changed: {error}") from error
-            # Behind the commit: a crash in between leaves a file, which the next start removes.
-            for message_id in files:
-                self._files.remove(message_id)
-            gone = gone or any(after is None for _, after in changes)
-            count += len(changed)
-            done(changed)
-        if gone:
-            self._erase()
-        if count:
-            nudge(self._directory)
+                count += len(changed)
+                gone = gone or any(after is None for _, after in changes)
+                # Behind the commit: a crash in between leaves a file, which the next start removes.
+                for message_id in files:
+                    self._files.remove(message_id)
+                if changed and monotonic() - told >= _TELL_INTERVAL:
+                    nudge(self._directory)
+                    told = monotonic()
+                done(changed)
+        except sqlite3.Error as error:
+            raise QueueUnusable(f"the queue in {self._directory} cannot be changed: {error}") from error
+        finally:
+            if gone:
+                self._erase()
+            if count:
+                nudge(self._directory)
         return count
 
     def _apply(self, changes: Sequence[tuple[Delivery, Delivery | None]]) -> tuple[list[Delivery], list[str]]:

@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from mailgw.config.schema import Queue
 from mailgw.queue import quarantine
+from mailgw.queue import surgery as surgeries
 from mailgw.queue.item import Delayed, Delivered, Delivery, Destination, Failed
 from mailgw.queue.scheduler import Scheduler
 from mailgw.queue.schema import open_database
@@ -73,6 +74,27 @@ class HeldTests(TestCase):
             self.assertEqual(surgery.select(Selection()), QueueSize(1201, 1201))
             self.assertEqual(surgery.change(surgery.deliveries(), remove), 1201)
             self.assertEqual(surgery.select(Selection()), QueueSize(0, 0))
+
+    async def test_a_gateway_hears_of_a_long_change_from_its_first_page_on_and_when_it_is_interrupted(self) -> None:
+        directory = Path(self.mktemp())
+        store = SqliteStore(directory, reactor, inline_size=1000, minimum_free=0, clock=reactor)
+        await store.open()
+        await store.put(*(entry(f"01ABCDEFGH{number:06}") for number in range(1201)))
+        told: list[bool] = []
+        self.patch(surgeries, "monotonic", lambda: 1000.0)
+
+        def interrupt(delivery: Delivery) -> None:
+            if delivery.message_id == "01ABCDEFGH001100":
+                raise KeyboardInterrupt
+
+        with closing(Surgery(directory)) as surgery:
+            surgery.select(Selection())
+            with self.assertRaises(KeyboardInterrupt):
+                surgery.change(surgery.deliveries(), interrupt, lambda _: told.append(store.changed()))
+            self.assertEqual(told, [True, False])  # not each time: it reads all that is due again
+            self.assertTrue(store.changed())
+            self.assertEqual(surgery.select(Selection()), QueueSize(201, 201))
+        await store.close()
 
 
 class BesideTests(TestCase):
