@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from twisted.internet.interfaces import IReactorTime
@@ -14,10 +15,12 @@ _NUDGE = "changed"
 
 
 def nudge(directory: Path) -> None:
-    """Tell a gateway that runs on the queue that something in it is due now."""
+    """Tell a gateway that runs on the queue that somebody else changes it. Where the file cannot be made (the disk is
+    full), the gateway finds what is due when it looks through all of the queue, some minutes later."""
     path = directory / _NUDGE
-    path.touch()
-    os.utime(path)
+    with suppress(OSError):
+        path.touch()
+        os.utime(path)
 
 
 class NudgeFile:

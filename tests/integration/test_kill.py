@@ -8,6 +8,8 @@ import smtplib
 import socket
 import threading
 import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -95,14 +97,23 @@ class KillTests(GatewayTestCase):
         missing = senders.accepted - self.found()
         self.assertEqual(missing, set(), f"{len(missing)} of {len(senders.accepted)} lost")
         self.assertGreater(len(senders.accepted), KILLS * SENDERS)
+        here = Counter(marks(path.read_bytes()[:4096] for path in self.folder_here().iterdir()))
+        self.assertEqual([mark for mark, times in here.items() if times > 1], [], "in the folder twice")
 
     def queued(self) -> int:
         with Listing(self.gateway.state / "queue") as listing:
             return listing.size().deliveries
 
+    def folder_here(self) -> Path:
+        folder: Path = self.gateway.mail / "example.test" / "alice" / "new"
+        return folder
+
     def found(self) -> set[str]:
         """The marks of every message that has arrived."""
         contents = [message.content for message in self.sink.received]
-        folder: Path = self.gateway.mail / "example.test" / "alice" / "new"
-        contents += [path.read_bytes()[:4096] for path in folder.iterdir()]
-        return {match.group(1).decode() for content in contents if (match := _MARK.search(content))}
+        contents += [path.read_bytes()[:4096] for path in self.folder_here().iterdir()]
+        return set(marks(contents))
+
+
+def marks(contents: Iterable[bytes]) -> Iterator[str]:
+    return (match[1].decode() for content in contents if (match := _MARK.search(content)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from random import Random
@@ -16,6 +17,7 @@ from mailgw.config.schema import Queue
 from mailgw.queue import quarantine
 from mailgw.queue import surgery as surgeries
 from mailgw.queue.item import Delayed, Delivered, Delivery, Destination, Failed
+from mailgw.queue.nudge import nudge
 from mailgw.queue.scheduler import Scheduler
 from mailgw.queue.schema import open_database
 from mailgw.queue.selection import Selection
@@ -166,6 +168,24 @@ class BesideTests(TestCase):
             await deferLater(clock, 0.1)
             self.assertEqual(self.attempted, ["01ABCDEFGH000001", "01ABCDEFGH000003"])
             await self.stop()
+
+    async def test_no_attempt_begins_against_a_change_whose_command_was_killed(self) -> None:
+        await self.start(site_concurrency=1)
+        self.agent.answer = lambda delivery: None
+        await self.put(1, 2, 3)
+
+        def killed(changed: Sequence[Delivery]) -> None:
+            raise KeyboardInterrupt
+
+        self.patch(surgeries, "nudge", lambda directory: (nudge(directory), self.patch(surgeries, "nudge", killed)))
+        with closing(Surgery(self.directory)) as surgery:
+            surgery.select(Selection(ids=frozenset({"01ABCDEFGH000002"})))
+            self.assertRaises(KeyboardInterrupt, surgery.change, surgery.deliveries(), remove, killed)
+        for _ in range(2):
+            self.agent.end(Delivered("there"))
+            await deferLater(clock, 0.1)
+        self.assertEqual(self.attempted, ["01ABCDEFGH000001", "01ABCDEFGH000003"])
+        await self.stop()
 
     async def test_what_was_read_from_the_store_is_checked_before_its_attempt(self) -> None:
         """A page of a long deletion is written, and nobody has been told yet."""
