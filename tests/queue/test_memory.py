@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mailgw.mail.message import FileContent, Message
 from mailgw.queue import window
-from mailgw.queue.item import Destination, QueuedMessage
+from mailgw.queue.item import Delivery, Destination
 from mailgw.queue.memory import MemoryStore
 from mailgw.queue.store import Entry, Settlement
 from mailgw.queue.window import Window, octets_of
@@ -34,9 +34,9 @@ class DiskStore(MemoryStore):
         self.read = 0
         self.settled = 0
 
-    async def message(self, message_id: str) -> QueuedMessage | None:
+    async def standing(self, deliveries: Sequence[Delivery]) -> Entry | None:
         self.read += 1
-        return large(message_id).message
+        return Entry(large(deliveries[0].message_id).message, tuple(deliveries))
 
     async def settle(self, settlements: Sequence[Settlement], reports: Sequence[Entry] = ()) -> None:
         self.settled += len(settlements)
