@@ -15,7 +15,7 @@ from mailgw.mail.address import Mailbox, ascii_domain
 from mailgw.mail.envelope import Envelope, Recipient
 from mailgw.mail.identifiers import new_id
 from mailgw.mail.message import Message
-from mailgw.queue.item import Delayed, Delivered, Delivery, Failed, QueuedMessage, Reportable
+from mailgw.queue.item import Delayed, Delivered, Delivery, Failed, Priority, QueuedMessage, Reportable
 from mailgw.queue.store import Entry
 from mailgw.routing.interface import Routed, Router
 
@@ -123,7 +123,8 @@ class ReportWriter:
             destination = target.destination
             if destination.agent == "maildir":
                 destination = evolve(destination, folder="inbox")
-            deliveries.append(Delivery(report_id, number, Recipient(target.mailbox), destination, now, expires))
+            recipient = Recipient(target.mailbox)
+            deliveries.append(Delivery(report_id, number, recipient, destination, now, expires, priority=Priority.BULK))
         self.log.info(
             "report {report} tells {reader} of {transaction}",
             event="report",

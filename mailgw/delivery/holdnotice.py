@@ -18,7 +18,7 @@ from mailgw.mail.address import AddressError, Mailbox, ascii_domain
 from mailgw.mail.envelope import Envelope, Recipient
 from mailgw.mail.identifiers import new_id
 from mailgw.mail.message import Message
-from mailgw.queue.item import Delivery, QueuedMessage
+from mailgw.queue.item import Delivery, Priority, QueuedMessage
 from mailgw.queue.store import Entry
 from mailgw.routing.interface import Routed, Router
 
@@ -139,7 +139,8 @@ class HoldNotices:
             if destination.agent == "maildir":
                 destination = evolve(destination, folder="inbox")
             recipient = Recipient(target.mailbox)
-            deliveries.append(Delivery(notice_id, number, recipient, destination, now, now + self._lifetime))
+            expires = now + self._lifetime
+            deliveries.append(Delivery(notice_id, number, recipient, destination, now, expires, priority=Priority.BULK))
         self.log.info(
             "notice {notice} tells {reader} that {transaction} is held",
             event="notice",

@@ -19,8 +19,9 @@ class DeliveryAgent(Protocol):
     async def site(self, destination: Destination) -> str:
         """Name the site behind the destination: what shares concurrency, back-off and connections.
 
-        For a relay by MX it is the sorted set of MX host names, so that domains of one provider share it. When it
-        cannot be found out now, the destination's own text will do: `deliver` will say what is wrong.
+        For a relay by MX it is the sorted set of MX host names, so that domains of one provider share it; what two
+        agents name alike is one site. When it cannot be found out now, the destination's own text will do: `deliver`
+        will say what is wrong.
         """
         ...
 

@@ -1,8 +1,8 @@
 """The backlog: brings due deliveries from the store into the window, as long as it has room.
 
-The store is scanned in the order of due times, once: everything due up to `_scanned` is in the window, or gone, or
-its destination is parked at its site, with the due time from which on deliveries for it were left in the store; but
-for what found no room before its site was known: from `_missed` on the scan begins again. So a
+The store is scanned in the order of due times, once, each priority by itself: everything due up to `scanned` is in the
+window, or gone, or its destination is parked at its site, with the due time from which on deliveries for it were left
+in the store; but for what found no room before its site was known: from `missed` on the scan begins again. So a
 site with a long backlog costs memory for its share of the window only, and time only when its turn comes; mail for
 others is found behind it. Now and then all is scanned anew, which finds what nobody told of.
 """
@@ -14,12 +14,13 @@ from functools import partial
 from math import inf
 from typing import Any
 
+from attrs import Factory, define
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from mailgw.mail.reply import TemporaryFailure
-from mailgw.queue.item import Delivery, DeliveryId, Destination, QueuedMessage
+from mailgw.queue.item import Delivery, DeliveryId, Destination, Priority, QueuedMessage
 from mailgw.queue.site import Site
 from mailgw.queue.sites import Pending, Sites
 from mailgw.queue.store import QueueStore
@@ -34,6 +35,23 @@ _RESCAN_INTERVAL = 300.0
 _REST = 10.0
 # While little of the window is free, reads wait for each other: not one for each delivery that leaves.
 _PATIENCE = 0.1
+
+
+@define(eq=False)
+class _Scan:
+    """How far the deliveries of a priority are scanned."""
+
+    priority: Priority
+    scanned: float = -inf
+    missed: float = inf
+    at: float = -inf
+    """When there may be more."""
+    refillable: dict[Site, None] = Factory(dict)
+
+    @property
+    def due(self) -> float:
+        """When it is to go on."""
+        return -inf if self.missed < inf else self.at
 
 
 class Backlog:
@@ -55,16 +73,13 @@ class Backlog:
         self._take = take
         self._running = False
         self._reading = False
-        self._scanned = -inf
-        self._missed = inf
         self._version = 0
         """Counts the changes by somebody else."""
-        self._scan_at = -inf
+        self._scans = tuple(_Scan(priority) for priority in Priority)
         self._rescan_at = -inf
         self._rest_until = -inf
         self._timer: IDelayedCall | None = None
         self._patience: IDelayedCall | None = None
-        self._refillable: dict[Site, None] = {}
 
     def start(self) -> None:
         self._running = True
@@ -80,47 +95,58 @@ class Backlog:
     def park(self, site: Site, delivery: Delivery) -> None:
         """Leave a delivery in the store for now."""
         # The scan passes over the destination from now on: what it has not reached counts as left there too.
-        self._park(site, str(delivery.destination), min(delivery.due, self._scanned, self._missed))
+        scan = self._scans[delivery.priority]
+        self._park(scan, site, str(delivery.destination), min(delivery.due, scan.scanned, scan.missed))
 
-    def _park(self, site: Site, destination: str, since: float) -> None:
-        site.park(destination, since)
+    def _park(self, scan: _Scan, site: Site, destination: str, since: float) -> None:
+        site.park(scan.priority, destination, since)
         if site.paused is None:
-            self._refillable[site] = None
+            scan.refillable[site] = None
 
     def admit(self, delivery: Delivery, message: QueuedMessage | None = None) -> Pending | None:
         """Let a delivery that is due into the window; None when it is there already, or has to wait in the store."""
         if delivery.id in self._window:
             return None
-        if self._window.room > 0:
-            return delivery, self._window.enter(delivery.id, message)
+        if self._window.room_for(delivery.priority) > 0:
+            return delivery, self._window.enter(delivery, message)
         site = self._sites.known(delivery.destination)
         if site is None:
-            self._missed = min(self._missed, delivery.due)
+            scan = self._scans[delivery.priority]
+            scan.missed = min(scan.missed, delivery.due)
         else:
             self.park(site, delivery)
         return None
 
     def paused(self, site: Site) -> None:
-        self._refillable.pop(site, None)
+        for scan in self._scans:
+            scan.refillable.pop(site, None)
 
     def resumed(self, site: Site) -> None:
-        if site.parked:
-            self._refillable[site] = None
+        for scan in self._scans:
+            if site.lanes[scan.priority].parked:
+                scan.refillable[site] = None
         self.wake()
 
-    def expect(self, due: float) -> None:
-        """Something in the store will be due then."""
-        if due < self._scan_at:
-            self._scan_at = due
+    def expect(self, delivery: Delivery) -> None:
+        """A delivery in the store will be due in time."""
+        self._expect(self._scans[delivery.priority], delivery.due)
+
+    def _expect(self, scan: _Scan, due: float) -> None:
+        if due < scan.at:
+            scan.at = due
             if not self._reading:
                 self._plan()
 
     def look_again(self) -> None:
         """Somebody else has changed the store: look for what is due in all of it."""
         self._version += 1
-        self._missed = -inf
+        self._scan_anew()
         if not self._reading:
             self._go_on()
+
+    def _scan_anew(self) -> None:
+        for scan in self._scans:
+            scan.missed = -inf
 
     def rest(self) -> None:
         """The store fails: leave it alone for a while."""
@@ -152,18 +178,23 @@ class Backlog:
         """Choose what to read next, or None when there is nothing to read or no room."""
         if self._rests(now):
             return None
-        if now >= self._rescan_at or now < self._scanned:  # the wall clock may have been set back
+        # The wall clock may have been set back.
+        if now >= self._rescan_at or any(now < scan.scanned for scan in self._scans):
             self._rescan_at = now + _RESCAN_INTERVAL
-            self._missed = -inf
+            self._scan_anew()
+            for scan in self._scans:
+                scan.scanned = min(scan.scanned, now)
             self._sites.forget()
-        room = self._window.room
-        if room <= 0:
-            return None
-        for site in self._refillable:
-            if site.queued <= _ROUNDS * site.concurrency and may_grow(site.held, room):
-                return partial(self._refill, site, now)
-        if now >= self._scan_at or self._missed < inf:
-            return partial(self._scan, now)
+        for scan in self._scans:
+            room = self._window.room_for(scan.priority)
+            if room <= 0:
+                continue
+            for site in scan.refillable:
+                enough = site.lanes[scan.priority].queued > _ROUNDS * site.concurrency
+                if not enough and may_grow(site.held(scan.priority), room):
+                    return partial(self._refill, scan, site, now)
+            if now >= scan.due:
+                return partial(self._scan, scan, now)
         return None
 
     async def _fill(self) -> None:
@@ -186,51 +217,57 @@ class Backlog:
                 self._patience = self._clock.callLater(_PATIENCE, self._lose_patience)
             self._plan()
 
-    async def _scan(self, now: float) -> None:
-        since = min(self._scanned, self._missed)
-        self._missed = inf  # lowered by `admit`, and the next by `expect`, while we wait
-        self._scan_at = inf
-        limit = min(_READ, self._window.room)
+    async def _scan(self, scan: _Scan, now: float) -> None:
+        since = min(scan.scanned, scan.missed)
+        scan.missed = inf  # lowered by `admit`, and the next by `expect`, while we wait
+        scan.at = inf
+        priority = scan.priority
+        limit = min(_READ, self._window.room_for(priority))
         left = self._window.watch()
         version = self._version
         try:
-            deliveries = await self._store.due(now, limit, self._window.ids, since=since, without=self._sites.parked())
+            deliveries = await self._store.due(
+                now, limit, self._window.ids, since=since, without=self._sites.parked(priority), priority=priority
+            )
             if version != self._version:
                 return  # it is older than the change: everything is looked at again
             self._bring_in(deliveries, left)
             if len(deliveries) >= limit:
-                self._scanned = deliveries[-1].due
-                self._scan_at = now
+                scan.scanned = deliveries[-1].due
+                scan.at = now
                 return
-            self._scanned = now
-            following = await self._store.next_due(now)
+            scan.scanned = now
+            following = await self._store.next_due(now, priority=priority)
         except BaseException:
-            self._missed = min(self._missed, since)
+            scan.missed = min(scan.missed, since)
             raise
         if following is not None:
-            self.expect(following)
+            self._expect(scan, following)
 
-    async def _refill(self, site: Site, now: float) -> None:
-        destination, since = min(site.parked.items(), key=lambda item: item[1])
-        del site.parked[destination]  # what is parked while we wait begins anew
-        limit = min(_READ, self._window.room)
+    async def _refill(self, scan: _Scan, site: Site, now: float) -> None:
+        priority, parked = scan.priority, site.lanes[scan.priority].parked
+        destination, since = min(parked.items(), key=lambda item: item[1])
+        del parked[destination]  # what is parked while we wait begins anew
+        limit = min(_READ, self._window.room_for(priority))
         left = self._window.watch()
         version = self._version
         try:
-            deliveries = await self._store.due(now, limit, self._window.ids, since=since, destination=destination)
+            deliveries = await self._store.due(
+                now, limit, self._window.ids, since=since, destination=destination, priority=priority
+            )
         except BaseException:
-            self._park(site, destination, since)
+            self._park(scan, site, destination, since)
             raise
         if version != self._version:
-            self._park(site, destination, since)
+            self._park(scan, site, destination, since)
             return
         self._bring_in(deliveries, left)
-        self._refillable.pop(site, None)
+        scan.refillable.pop(site, None)
         if len(deliveries) >= limit:  # perhaps its site is another one by now
             current = self._sites.known(Destination.parse(destination)) or site
-            self._park(current, destination, deliveries[-1].due)
-        if site.parked and site.paused is None:
-            self._refillable[site] = None  # at the end of the line
+            self._park(scan, current, destination, deliveries[-1].due)
+        if parked and site.paused is None:
+            scan.refillable[site] = None  # at the end of the line
 
     def _bring_in(self, deliveries: Sequence[Delivery], left: Collection[DeliveryId]) -> None:
         admitted = (self.admit(delivery) for delivery in deliveries if delivery.id not in left)
@@ -241,12 +278,14 @@ class Backlog:
         if not self._running or self._patient:
             return
         now = self._clock.seconds()
-        scan_at = now if self._missed < inf else self._scan_at
-        at = self._rescan_at
         if self._rests(now):
-            at = self._rest_until
-        elif scan_at > now or self._window.room > 0:  # a full window calls `wake` when it has room again
-            at = min(at, scan_at)
+            self._set_timer(self._rest_until - now)
+            return
+        at = self._rescan_at
+        for scan in self._scans:
+            # What is due while the window is full waits for `wake`, which is called when it has room again.
+            if scan.due > now or self._window.room_for(scan.priority) > 0:
+                at = min(at, max(now, scan.due))
         self._set_timer(at - now)
 
     def _set_timer(self, seconds: float | None) -> None:

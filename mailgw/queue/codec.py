@@ -15,16 +15,16 @@ from mailgw.mail.envelope import Envelope, Recipient
 from mailgw.mail.message import Content, Message
 from mailgw.mail.reply import Reply
 from mailgw.mail.verdict import Verdict, VerdictLine
-from mailgw.queue.item import Delivery, Destination, QueuedMessage
+from mailgw.queue.item import Delivery, Destination, Priority, QueuedMessage
 
 MessageRow = tuple[str, str, bytes, bytes | None]
 """id, info, prefix, content (None: it is in a file)."""
-DeliveryRow = tuple[str, int, float, str, float, int, str, str]
-"""message_id, number, due, destination, expires, attempts, recipient, last."""
+DeliveryRow = tuple[str, int, float, str, float, int, str, str, int]
+"""message_id, number, due, destination, expires, attempts, recipient, last, priority."""
 
 Facts = tuple[str, str, float]
 """sender, identity, received: of the message, in each of its deliveries, so that a search need not read messages."""
-NewDeliveryRow = tuple[str, int, float, str, float, int, str, str, str, str, float]
+NewDeliveryRow = tuple[str, int, float, str, float, int, str, str, int, str, str, float]
 """A delivery with its facts."""
 
 # ASCII output: a lone surrogate has no UTF-8 form, SQLite would refuse it; as an escape it comes back as it was.
@@ -105,6 +105,7 @@ def encode_delivery(delivery: Delivery) -> DeliveryRow:
         _encode(_recipient_values(delivery.recipient)),
         # What a remote said may hold anything; it is for people, and must not keep the outcome from being written.
         _sayable(delivery.last),
+        delivery.priority.value,
     )
 
 
@@ -114,7 +115,7 @@ def encode_facts(queued: QueuedMessage) -> Facts:
 
 def decode_delivery(row: DeliveryRow) -> Delivery:
     """Undo `encode_delivery`. Raises ValueError, TypeError or IndexError when the row is not one of ours."""
-    message_id, number, due, destination, expires, attempts, recipient, last = row
+    message_id, number, due, destination, expires, attempts, recipient, last, priority = row
     return Delivery(
         message_id=message_id,
         number=number,
@@ -124,6 +125,7 @@ def decode_delivery(row: DeliveryRow) -> Delivery:
         expires=expires,
         attempts=attempts,
         last=last,
+        priority=Priority(priority),
     )
 
 

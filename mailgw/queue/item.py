@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import Literal
 
 from attrs import frozen
@@ -51,6 +52,14 @@ class Destination:
 Origin = Literal["mx", "submission", "lmtp", "report"]
 
 
+class Priority(IntEnum):
+    """Who goes first, at a site and where something is short."""
+
+    PEOPLE = 0
+    BULK = 1
+    """What was sent to many, and reports."""
+
+
 @frozen
 class QueuedMessage:
     """A message in the queue. Its envelope holds every recipient that was accepted."""
@@ -83,6 +92,7 @@ class Delivery:
     attempts: int = 0
     last: str = ""
     """What the last attempt said, for people."""
+    priority: Priority = Priority.PEOPLE
 
     @property
     def id(self) -> DeliveryId:

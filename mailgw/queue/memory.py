@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from mailgw.mail.message import BytesContent, Content
 from mailgw.mail.reply import TemporaryFailure
-from mailgw.queue.item import Delivery, DeliveryId, QueuedMessage
+from mailgw.queue.item import Delivery, DeliveryId, Priority, QueuedMessage
 from mailgw.queue.store import ContentWriter, Entry, QueueSize, Settlement
 
 
@@ -83,6 +83,7 @@ class MemoryStore:
         since: float = -math.inf,
         destination: str | None = None,
         without: Collection[str] = (),
+        priority: Priority | None = None,
     ) -> Sequence[Delivery]:
         self._check()
         found = [
@@ -92,13 +93,15 @@ class MemoryStore:
             and delivery.id not in skip
             and (destination is None or str(delivery.destination) == destination)
             and (not without or str(delivery.destination) not in without)
+            and priority in (None, delivery.priority)
         ]
         found.sort(key=lambda delivery: delivery.due)
         return found[:limit]
 
-    async def next_due(self, after: float = -math.inf) -> float | None:
+    async def next_due(self, after: float = -math.inf, *, priority: Priority | None = None) -> float | None:
         self._check()
-        return min((delivery.due for delivery in self._all() if delivery.due > after), default=None)
+        dues = (d.due for d in self._all() if d.due > after and priority in (None, d.priority))
+        return min(dues, default=None)
 
     async def message(self, message_id: str) -> QueuedMessage | None:
         self._check()

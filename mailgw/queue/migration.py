@@ -12,9 +12,15 @@ from mailgw.queue.codec import decode_message, encode_facts
 from mailgw.queue.schema import VERSION
 
 _NEW_COLUMNS = (
+    "priority INTEGER NOT NULL DEFAULT 0",
     "sender TEXT NOT NULL DEFAULT ''",
     "identity TEXT NOT NULL DEFAULT ''",
     "received REAL NOT NULL DEFAULT 0",
+)
+_INDEXES = (
+    "DROP INDEX due",
+    "CREATE INDEX due ON deliveries (priority, due, destination)",
+    "CREATE INDEX by_destination ON deliveries (destination, due, priority)",
 )
 _PAGE = 1000
 # Seconds between two words about how far it is.
@@ -25,14 +31,16 @@ _log = Logger()
 
 def migrate(connection: sqlite3.Connection, version: int) -> None:
     """For the holder of the directory. From 1 to 2 a message got a value more at the end of `info`, which `codec` does
-    not miss; from 2 to 3 deliveries got what people search by. Raises sqlite3.Error: then all is as it was."""
+    not miss; from 2 to 3 deliveries got a priority (all are people's) and what people search by. Raises sqlite3.Error:
+    then all is as it was."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         if version < 3:
             for column in _NEW_COLUMNS:
                 connection.execute(f"ALTER TABLE deliveries ADD COLUMN {column}")
             _fill(connection)
-            connection.execute("CREATE INDEX by_destination ON deliveries (destination, due)")
+            for statement in _INDEXES:
+                connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {VERSION}")
         connection.execute("COMMIT")
     except BaseException:

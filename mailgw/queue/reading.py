@@ -14,11 +14,11 @@ from twisted.logger import Logger
 
 from mailgw.mail.message import MAX_HEADER, BytesContent, Content, FileContent, head_of
 from mailgw.queue.codec import DeliveryRow, decode_delivery, decode_message
-from mailgw.queue.item import Delivery, DeliveryId, QueuedMessage
+from mailgw.queue.item import Delivery, DeliveryId, Priority, QueuedMessage
 from mailgw.queue.schema import open_reader
 from mailgw.queue.store import Entry, QueueSize
 
-DELIVERY = "message_id, number, due, destination, expires, attempts, recipient, last"
+DELIVERY = "message_id, number, due, destination, expires, attempts, recipient, last, priority"
 
 _DUE_DELIVERY = ", ".join(f"delivery.{column}" for column in DELIVERY.split(", "))
 _SAME = " ON delivery.message_id = waiting.message_id AND delivery.number = waiting.number"
@@ -57,6 +57,7 @@ def read_due(
     since: float,
     destination: str | None,
     without: Collection[str],
+    priority: Priority | None,
 ) -> list[Delivery]:
     """As QueueStore.due. A row that cannot be read is logged and passed over: it must not stop the others."""
     # First the index alone (CROSS JOIN: in this order): SQLite would read each delivery before it looks at the
@@ -64,6 +65,9 @@ def read_due(
     query = f"SELECT {_DUE_DELIVERY} FROM deliveries AS waiting CROSS JOIN deliveries AS delivery{_SAME}"
     query += " WHERE waiting.due BETWEEN ? AND ?"
     values: list[float | str] = [since, before]
+    if priority is not None:
+        query += " AND waiting.priority = ?"
+        values.append(priority.value)
     if destination is not None:
         query += " AND waiting.destination = ?"
         values.append(destination)
@@ -86,9 +90,15 @@ def read_due(
     return found
 
 
-def read_next_due(connection: sqlite3.Connection, after: float) -> float | None:
-    row = connection.execute("SELECT due FROM deliveries WHERE due > ? ORDER BY due LIMIT 1", (after,)).fetchone()
-    return None if row is None else row[0]
+def read_next_due(connection: sqlite3.Connection, after: float, priority: Priority | None) -> float | None:
+    query = "SELECT min(due) FROM deliveries WHERE due > ?"
+    values: list[float] = [after]
+    if priority is not None:
+        query += " AND priority = ?"
+        values.append(priority.value)
+    due: float | None
+    (due,) = connection.execute(query, values).fetchone()
+    return due
 
 
 def read_message(

@@ -23,6 +23,7 @@ from mailgw.queue.retry import RetryPolicy
 from mailgw.queue.site import Job, Site
 from mailgw.queue.sites import Pending, Sites
 from mailgw.queue.store import Entry, QueueStore, Settlement
+from mailgw.queue.turns import Turns
 from mailgw.queue.window import Window, may_grow
 
 # A settlement that the store refused (disk full) is written again after this, then twice it, and so on.
@@ -54,16 +55,13 @@ class Scheduler:
         self._store = store
         self._agents = agents
         self._clock: Any = clock
-        self._concurrency = settings.concurrency
+        self._turns = Turns(settings.concurrency, self._begin)
         self._retry = RetryPolicy(settings, random, delay_reports)
         self._attempts = Attempts(agents, reporter, self._retry, clock, observer)
         self._window = Window(settings.window)
         self._sites = Sites(agents, settings.site_concurrency, self._found)
         self._backlog = Backlog(store, self._window, self._sites, clock, self._take)
         self._running = False
-        self._active = 0
-        self._ready: dict[Site, None] = {}
-        self._dispatching = False
         self._tasks: set[Deferred[None]] = set()
         self._overtaken: set[Deferred[None]] = set()
         """Attempts under way when a person changed the queue."""
@@ -83,7 +81,7 @@ class Scheduler:
         fresh: list[Pending] = []
         for delivery in entry.deliveries:
             if delivery.due > now:
-                self._backlog.expect(delivery.due)
+                self._backlog.expect(delivery)
             elif (pending := self._backlog.admit(delivery, entry.message)) is not None:
                 fresh.append(pending)
         self._take(fresh)
@@ -101,7 +99,7 @@ class Scheduler:
             for delivery in site.clear():
                 self._backlog.park(site, delivery)
                 self._window.leave(delivery.id)
-        self._ready.clear()
+        self._turns.clear()
         for site in self._sites.paused():
             self._resume(site)
         self._backlog.look_again()
@@ -113,7 +111,7 @@ class Scheduler:
         """
         self._running = False
         self._backlog.stop()
-        self._ready.clear()
+        self._turns.clear()
         if self._tasks:
             self._drained = Deferred()
             timer = self._clock.callLater(grace, self._drained.callback, None)
@@ -132,16 +130,13 @@ class Scheduler:
         together."""
         if not self._running:
             return
-        held, self._dispatching = self._dispatching, True
-        try:
+        with self._turns.held():
             for delivery, message in fresh:
                 site = self._sites.known(delivery.destination)
                 if site is None:
                     self._sites.look_up(delivery, message)
                 else:
                     self._place(site, delivery, message)
-        finally:
-            self._dispatching = held
         self._dispatch()
 
     def _found(self, site: Site, pending: Sequence[Pending]) -> None:
@@ -153,45 +148,28 @@ class Scheduler:
     def _place(self, site: Site, delivery: Delivery, message: QueuedMessage | None) -> None:
         """Let it wait at its site, or leave it in the store while the site is in trouble or over its share."""
         # It is in the window itself already: without it one more is free.
-        if site.paused is not None or not may_grow(site.held, self._window.room + 1):
+        room = self._window.room_for(delivery.priority) + 1
+        if site.paused is not None or not may_grow(site.held(delivery.priority), room):
             self._backlog.park(site, delivery)
             self._window.leave(delivery.id)
             self._backlog.wake()
             return
-        agent = self._agents.get(site.agent)
+        agent = self._agents.get(delivery.destination.agent)
         site.add(delivery, message, 1 if agent is None else agent.max_recipients)
-        self._ready[site] = None
+        self._turns.ready(site)
 
     # Out of it.
 
     def _dispatch(self) -> None:
-        """Start what may start, the sites in turn."""
-        if self._dispatching or not self._running:
-            return  # an attempt that ends at once comes back here: the loop below sees what it freed
-        self._dispatching = True
-        held_back = []
-        try:
-            if self._ready and self._store.changed():
+        """Start what may start."""
+        if not self._running or self._turns.are_held:
+            return
+        with self._turns.held():
+            if self._turns.waiting and self._store.changed():
                 self.look_again()  # what waits here may be gone
-            while self._ready and (free := self._concurrency - self._active) > 0:
-                site = next(iter(self._ready))
-                del self._ready[site]
-                if not site.jobs or site.active >= site.limit:
-                    continue  # it comes back with a delivery, or when an attempt ends
-                if not may_grow(site.active, free):
-                    held_back.append(site)
-                    continue
-                self._begin(site, site.next())
-                if site.jobs:
-                    self._ready[site] = None
-        finally:
-            self._dispatching = False
-            for site in held_back:
-                self._ready[site] = None
+        self._turns.go()
 
     def _begin(self, site: Site, job: Job) -> None:
-        site.active += 1
-        self._active += 1
         task = Deferred.fromCoroutine(self._run(site, job))
         if not task.called:
             self._tasks.add(task)
@@ -230,10 +208,7 @@ class Scheduler:
                 self._backlog.park(site, delivery)
             self._backlog.rest()
         finally:
-            site.active -= 1
-            self._active -= 1
-            if site.jobs:
-                self._ready[site] = None
+            self._turns.ended(site, job)
         if attempted is None or message is None:  # it could not be read, or somebody removed it
             self._release(site, job)
             return
@@ -246,7 +221,7 @@ class Scheduler:
             if settlement.retry is None:
                 continue
             if settlement.retry.due > now:
-                self._backlog.expect(settlement.retry.due)
+                self._backlog.expect(settlement.retry)
             else:  # the store took its time: the scan is past it
                 self._backlog.park(site, settlement.retry)
         self._release(site, job)
@@ -285,7 +260,7 @@ class Scheduler:
         return evolve(attempted, results=tuple(r for r in attempted.results if r[0].id not in overtaken))
 
     def _leave(self, site: Site, deliveries: Sequence[Delivery]) -> None:
-        site.held -= len(deliveries)
+        site.release(deliveries)
         for delivery in deliveries:
             self._window.leave(delivery.id)
 

@@ -29,8 +29,8 @@ _MINIMUM_SQLITE = (3, 35, 0)
 
 # Messages have a rowid: rows of a few KB are no use in the inner nodes of a tree keyed by text. Deliveries are small
 # and found by their key: without one they need one tree less. The index `due` holds the destination, so that a scan
-# that passes over a destination does not read its deliveries. The columns with a default came with version 3: what
-# people search by stands here, since a search in `messages` would read all contents.
+# that passes over a destination does not read its deliveries; each priority is scanned by itself. The columns with a
+# default came with version 3: what people search by stands here, since a search in `messages` would read all contents.
 _TABLES = """
 CREATE TABLE messages (
     id TEXT NOT NULL PRIMARY KEY,
@@ -52,13 +52,14 @@ CREATE TABLE deliveries (
     attempts INTEGER NOT NULL,
     recipient TEXT NOT NULL,
     last TEXT NOT NULL,
+    priority INTEGER NOT NULL DEFAULT 0,
     sender TEXT NOT NULL DEFAULT '',
     identity TEXT NOT NULL DEFAULT '',
     received REAL NOT NULL DEFAULT 0,
     PRIMARY KEY (message_id, number)
 ) WITHOUT ROWID;
-CREATE INDEX due ON deliveries (due, destination);
-CREATE INDEX by_destination ON deliveries (destination, due);
+CREATE INDEX due ON deliveries (priority, due, destination);
+CREATE INDEX by_destination ON deliveries (destination, due, priority);
 """
 
 

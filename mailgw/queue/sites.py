@@ -9,7 +9,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from mailgw.queue.agent import DeliveryAgent
-from mailgw.queue.item import Delivery, Destination, QueuedMessage
+from mailgw.queue.item import Delivery, Destination, Priority, QueuedMessage
 from mailgw.queue.site import Site
 
 Pending = tuple[Delivery, QueuedMessage | None]
@@ -32,7 +32,7 @@ class Sites:
         self._agents = agents
         self._concurrency = concurrency
         self._found = found
-        self._sites: dict[tuple[str, str], Site] = {}
+        self._sites: dict[str, Site] = {}
         self._known: dict[Destination, Site] = {}
         self._pending: dict[Destination, list[Pending]] = {}
         self._waiting: deque[Destination] = deque()
@@ -53,9 +53,9 @@ class Sites:
         self._waiting.append(destination)
         self._go_on()
 
-    def parked(self) -> list[str]:
-        """Give the destinations that have deliveries left in the store."""
-        return [destination for site in self._sites.values() if site.parked for destination in site.parked]
+    def parked(self, priority: Priority) -> list[str]:
+        """Give the destinations that have deliveries of that priority left in the store."""
+        return [destination for site in self._sites.values() for destination in site.lanes[priority].parked]
 
     def all(self) -> list[Site]:
         """Give every site that is known."""
@@ -75,7 +75,7 @@ class Sites:
     def forget(self) -> None:
         """Ask anew for every destination from now on (MX records change), and drop the sites without mail."""
         self._known.clear()
-        self._sites = {key: site for key, site in self._sites.items() if not site.idle}
+        self._sites = {name: site for name, site in self._sites.items() if not site.idle}
 
     def stop(self) -> None:
         self._waiting.clear()
@@ -118,9 +118,8 @@ class Sites:
         self._go_on()
 
     def _place(self, destination: Destination, name: str) -> None:
-        key = (destination.agent, name)
-        site = self._sites.get(key)
+        site = self._sites.get(name)
         if site is None:
-            site = self._sites[key] = Site(destination.agent, name, self._concurrency)
+            site = self._sites[name] = Site(name, self._concurrency)
         self._known[destination] = site
         self._found(site, self._pending.pop(destination))

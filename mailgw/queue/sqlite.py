@@ -27,7 +27,7 @@ from mailgw.queue.disk import (
     storage_failure,
     sync_directory,
 )
-from mailgw.queue.item import Delivery, DeliveryId, QueuedMessage
+from mailgw.queue.item import Delivery, DeliveryId, Priority, QueuedMessage
 from mailgw.queue.migration import migrate
 from mailgw.queue.nudge import NudgeFile
 from mailgw.queue.schema import open_database, open_reader
@@ -172,12 +172,15 @@ class SqliteStore:
         since: float = -math.inf,
         destination: str | None = None,
         without: Collection[str] = (),
+        priority: Priority | None = None,
     ) -> Sequence[Delivery]:
         # Copies: the caller's sets go on changing while a thread looks into them.
-        return await self._read(reading.read_due, before, limit, frozenset(skip), since, destination, tuple(without))
+        return await self._read(
+            reading.read_due, before, limit, frozenset(skip), since, destination, tuple(without), priority
+        )
 
-    async def next_due(self, after: float = -math.inf) -> float | None:
-        return await self._read(reading.read_next_due, after)
+    async def next_due(self, after: float = -math.inf, *, priority: Priority | None = None) -> float | None:
+        return await self._read(reading.read_next_due, after, priority)
 
     async def message(self, message_id: str) -> QueuedMessage | None:
         return await self._read(reading.read_message, self._files.path, message_id)

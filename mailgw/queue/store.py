@@ -9,7 +9,7 @@ from typing import Protocol
 from attrs import frozen
 
 from mailgw.mail.message import Content
-from mailgw.queue.item import Delivery, DeliveryId, QueuedMessage
+from mailgw.queue.item import Delivery, DeliveryId, Priority, QueuedMessage
 
 
 class QueueUnusable(Exception):
@@ -101,16 +101,18 @@ class QueueStore(Protocol):
         since: float = -math.inf,
         destination: str | None = None,
         without: Collection[str] = (),
+        priority: Priority | None = None,
     ) -> Sequence[Delivery]:
         """Give the deliveries that are due from `since` to `before` (both included), earliest first.
 
         Leaves out those in `skip`. With `destination` (a Destination as text) gives only those for it; with
-        `without` none for these: so a long backlog for one destination is passed over without being read.
+        `without` none for these: so a long backlog for one destination is passed over without being read. With
+        `priority` only those of that one.
         """
         ...
 
-    async def next_due(self, after: float = -math.inf) -> float | None:
-        """Give the earliest due time behind `after`, or None when there is none."""
+    async def next_due(self, after: float = -math.inf, *, priority: Priority | None = None) -> float | None:
+        """Give the earliest due time behind `after` (of one priority), or None when there is none."""
         ...
 
     async def message(self, message_id: str) -> QueuedMessage | None: ...

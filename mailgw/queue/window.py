@@ -5,7 +5,8 @@ from __future__ import annotations
 from attrs import define
 
 from mailgw.mail.message import BytesContent
-from mailgw.queue.item import DeliveryId, QueuedMessage
+from mailgw.queue.item import Delivery, DeliveryId, Priority, QueuedMessage
+from mailgw.queue.priority import room_for
 
 # Messages that are kept with their deliveries, so that they need not be read again: their octets, all together. The
 # others are read from the store when their turn comes, at most as many at a time as there are attempts.
@@ -45,12 +46,16 @@ class Window:
         self.size = size
         self._kept = 0
         self._messages: dict[str, _Kept] = {}
-        self._ids: dict[DeliveryId, _Kept | None] = {}
+        self._ids: dict[DeliveryId, tuple[Priority, _Kept | None]] = {}
+        self._taken = [0 for _ in Priority]
         self._left: set[DeliveryId] | None = None
 
     @property
     def room(self) -> int:
         return self.size - len(self._ids)
+
+    def room_for(self, priority: Priority) -> int:
+        return room_for(priority, self.size, *self._taken)
 
     @property
     def ids(self) -> frozenset[DeliveryId]:
@@ -59,10 +64,11 @@ class Window:
     def __contains__(self, delivery_id: DeliveryId) -> bool:
         return delivery_id in self._ids
 
-    def enter(self, delivery_id: DeliveryId, message: QueuedMessage | None = None) -> QueuedMessage | None:
+    def enter(self, delivery: Delivery, message: QueuedMessage | None = None) -> QueuedMessage | None:
         """Take it in; give the message back when it may be kept with it."""
         kept = None if message is None else self._keep(message)
-        self._ids[delivery_id] = kept
+        self._ids[delivery.id] = delivery.priority, kept
+        self._taken[delivery.priority] += 1
         return None if kept is None else message
 
     def _keep(self, message: QueuedMessage) -> _Kept | None:
@@ -77,7 +83,8 @@ class Window:
         return kept
 
     def leave(self, delivery_id: DeliveryId) -> None:
-        kept = self._ids.pop(delivery_id)
+        priority, kept = self._ids.pop(delivery_id)
+        self._taken[priority] -= 1
         if kept is not None:
             kept.deliveries -= 1
             if not kept.deliveries:

@@ -27,7 +27,8 @@ _BATCH = 256
 # a delivery is made again, as after one between the remote's reply and any commit.
 _LINGER = 0.01
 _UPDATE = (
-    "UPDATE deliveries SET due = ?3, destination = ?4, expires = ?5, attempts = ?6, recipient = ?7, last = ?8"
+    "UPDATE deliveries SET due = ?3, destination = ?4, expires = ?5, attempts = ?6, recipient = ?7, last = ?8,"
+    " priority = ?9"
     " WHERE message_id = ?1 AND number = ?2"
 )
 ERASE_AFTER = 30.0
@@ -238,7 +239,7 @@ def apply(connection: sqlite3.Connection, changes: Sequence[Change]) -> list[str
     """Write the rows; give the ids of the messages that went and had a content file."""
     _insert(connection, "messages", 4, [row for change in changes for row in change.messages])
     _insert(connection, "content_files", 3, [row for change in changes for row in change.content_files])
-    _insert(connection, "deliveries", 11, [row for change in changes for row in change.deliveries])
+    _insert(connection, "deliveries", 12, [row for change in changes for row in change.deliveries])
     retries = [row for change in changes for row in change.retries]
     if retries:
         # A person may have sent it elsewhere during the attempt, or hold it: that stands.

@@ -15,6 +15,7 @@ from mailgw.mail.message import Message
 from mailgw.mail.transaction import Transaction
 from mailgw.mail.verdict import Verdict
 from mailgw.queue.item import QueuedMessage
+from mailgw.queue.priority import priority_of
 from mailgw.queue.quarantine import hold
 from mailgw.queue.store import Entry
 from mailgw.reception import trace
@@ -87,6 +88,7 @@ class Copies:
         what the method of that name gives."""
         envelope = transaction.envelope
         lifetime = self._queue.lifetime if envelope.reverse_path is not None else self._queue.report_lifetime
+        priority = priority_of(envelope, message, self._queue.bulk_recipients)
         if len(judged.recipients) < len(routes):
             envelope = evolve(envelope, recipients=tuple(envelope.recipients[number] for number in judged.recipients))
             routes = [routes[number] for number in judged.recipients]
@@ -102,7 +104,7 @@ class Copies:
             verdict=judged.verdict,
             author_domain=author_domain,
         )
-        ways = deliveries(message_id, envelope, routes, judged.verdict, now, now + lifetime)
+        ways = deliveries(message_id, envelope, routes, judged.verdict, now, now + lifetime, priority)
         hold_until = now + self._quarantine.lifetime
         if judged.verdict.action == "hold":
             ways = tuple(hold(delivery, hold_until) for delivery in ways)

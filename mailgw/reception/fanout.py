@@ -9,7 +9,7 @@ from attrs import evolve
 from mailgw.mail.address import Mailbox
 from mailgw.mail.envelope import Envelope, Recipient
 from mailgw.mail.verdict import Verdict
-from mailgw.queue.item import Delivery, Destination
+from mailgw.queue.item import Delivery, Destination, Priority
 from mailgw.routing.interface import Routed, Target
 
 _SUCCESS = frozenset({"SUCCESS"})
@@ -17,7 +17,13 @@ _NEVER = frozenset({"NEVER"})
 
 
 def deliveries(
-    message_id: str, envelope: Envelope, routes: Sequence[Routed], verdict: Verdict, now: float, expires: float
+    message_id: str,
+    envelope: Envelope,
+    routes: Sequence[Routed],
+    verdict: Verdict,
+    now: float,
+    expires: float,
+    priority: Priority = Priority.PEOPLE,
 ) -> tuple[Delivery, ...]:
     """Make the deliveries. `routes` stand in the order of the envelope's recipients; times are wall clock seconds.
 
@@ -36,7 +42,7 @@ def deliveries(
             targets.setdefault(target, _towards(following, target))  # one copy where two recipients lead to one
     ways = [(_in_folder(target, verdict), recipient) for target, recipient in targets.items()]
     return tuple(
-        Delivery(message_id, number, recipient, destination, now, expires)
+        Delivery(message_id, number, recipient, destination, now, expires, priority=priority)
         for number, (destination, recipient) in enumerate((*ways, *expanded))
     )
 

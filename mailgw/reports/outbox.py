@@ -15,7 +15,7 @@ from mailgw.mail.address import Mailbox
 from mailgw.mail.envelope import Envelope, Recipient
 from mailgw.mail.identifiers import new_id
 from mailgw.mail.message import Message
-from mailgw.queue.item import ANY_TLS, Delivery, QueuedMessage
+from mailgw.queue.item import ANY_TLS, Delivery, Priority, QueuedMessage
 from mailgw.queue.store import Entry
 from mailgw.routing.interface import Origin, Routed, Router
 
@@ -88,10 +88,9 @@ class Outbox:
                 elif mail.any_tls and destination.target.startswith("mx:"):
                     destination = evolve(destination, target=f"{ANY_TLS}:{destination.target[3:]}")
                 towards = evolve(recipient, forward_path=target.mailbox)
+                number, expires = len(deliveries), now + min(self._lifetime, mail.lifetime)
                 deliveries.append(
-                    Delivery(
-                        message_id, len(deliveries), towards, destination, now, now + min(self._lifetime, mail.lifetime)
-                    )
+                    Delivery(message_id, number, towards, destination, now, expires, priority=Priority.BULK)
                 )
         if not deliveries:
             return ""

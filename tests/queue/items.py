@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from attrs import evolve
+
 from mailgw.mail.address import Mailbox
 from mailgw.mail.envelope import Envelope, Recipient
 from mailgw.mail.message import BytesContent, Message
 from mailgw.mail.reply import Reply
 from mailgw.mail.verdict import Verdict, VerdictLine
-from mailgw.queue.item import Delivery, Destination, QueuedMessage
+from mailgw.queue.item import Delivery, Destination, Priority, QueuedMessage
 from mailgw.queue.store import Entry
 
 RELAY = Destination("relay", "mx:example.org")
@@ -36,6 +38,11 @@ def entry(
         for n, (recipient, destination) in enumerate(zip(recipients, destinations, strict=True))
     )
     return Entry(message, deliveries)
+
+
+def as_bulk(put: Entry) -> Entry:
+    """The same, for those who can wait."""
+    return evolve(put, deliveries=tuple(evolve(delivery, priority=Priority.BULK) for delivery in put.deliveries))
 
 
 def full_entry(message_id: str = "01ABCDEFGH00FULL") -> Entry:
@@ -71,7 +78,7 @@ def full_entry(message_id: str = "01ABCDEFGH00FULL") -> Entry:
         Delivery(
             message_id, 0, recipients[0], Destination("maildir", "a@example.org", "spam"), 12.5, 1e9, 3, "later ü"
         ),
-        Delivery(message_id, 1, recipients[1], Destination("relay", "route:out"), 11.0, 2e9),
+        Delivery(message_id, 1, recipients[1], Destination("relay", "route:out"), 11.0, 2e9, priority=Priority.BULK),
         Delivery(message_id, 2, recipients[2], RELAY, 13.0, 3e9),
     )
     return Entry(message, deliveries)

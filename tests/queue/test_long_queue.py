@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mailgw.queue import reading
 from mailgw.queue.codec import encode_delivery, encode_facts, encode_message
+from mailgw.queue.item import Priority
 from mailgw.queue.schema import open_database
 from mailgw.queue.writer import Change, apply
 from tests.queue.items import entry
@@ -52,8 +53,8 @@ class PlanTests(SynchronousTestCase):
     def test_reading(self) -> None:
         self.trace()
         for destination, without in ((None, ()), ("relay:mx:example.org", ()), (None, ("relay:mx:example.org",))):
-            reading.read_due(self.connection, 1.0, 10, (), 0.0, destination, without)
-        reading.read_next_due(self.connection, 0.0)
+            reading.read_due(self.connection, 1.0, 10, (), 0.0, destination, without, Priority.BULK)
+        reading.read_next_due(self.connection, 0.0, Priority.BULK)
         reading.read_message(self.connection, Path, "01ABCDEFGH000001")
         reading.read_deliveries(self.connection, "01ABCDEFGH000001")
         self.assert_nothing_is_scanned()
@@ -61,7 +62,7 @@ class PlanTests(SynchronousTestCase):
     def test_what_is_parked_is_passed_over_in_the_index(self) -> None:
         """SQLite read each of those deliveries: 2.5 s for a million."""
         self.trace()
-        reading.read_due(self.connection, 1.0, 10, (), 0.0, None, ("relay:mx:example.org",))
+        reading.read_due(self.connection, 1.0, 10, (), 0.0, None, ("relay:mx:example.org",), Priority.PEOPLE)
         self.connection.set_trace_callback(None)
         first, *_ = [s for *_, s in self.connection.execute(f"EXPLAIN QUERY PLAN {self.statements[0]}")]
-        self.assertEqual(first, "SEARCH waiting USING COVERING INDEX due (due>? AND due<?)")
+        self.assertEqual(first, "SEARCH waiting USING COVERING INDEX due (priority=? AND due>? AND due<?)")

@@ -71,22 +71,26 @@ class FullWindowTests(SchedulerCase):
         return evolve(one, deliveries=deliveries)
 
 
+def delivery(n: int, of: int) -> Delivery:
+    return entry(number(n), (RELAY,) * 3).deliveries[of]
+
+
 class WindowTests(SynchronousTestCase):
     def test_a_message_counts_once_for_all_its_deliveries(self) -> None:
         message = large(number(1)).message
         self.patch(window, "KEPT", octets_of(message) * 2)
         here = Window(10)
         for n in range(3):
-            self.assertIs(here.enter((number(1), n), message), message)
+            self.assertIs(here.enter(delivery(1, n), message), message)
         other = large(number(2)).message
-        self.assertIs(here.enter((number(2), 0), other), other)
+        self.assertIs(here.enter(delivery(2, 0), other), other)
         third = large(number(3)).message
-        self.assertIsNone(here.enter((number(3), 0), third))
+        self.assertIsNone(here.enter(delivery(3, 0), third))
         here.leave((number(1), 0))
         here.leave((number(1), 1))
-        self.assertIsNone(here.enter((number(3), 1), third))
+        self.assertIsNone(here.enter(delivery(3, 1), third))
         here.leave((number(1), 2))
-        self.assertIs(here.enter((number(3), 2), third), third)
+        self.assertIs(here.enter(delivery(3, 2), third), third)
         self.assertEqual(here.room, 10 - 4)
 
     def test_what_is_in_memory_of_a_content_in_a_file_counts(self) -> None:

@@ -12,6 +12,7 @@ from attrs import evolve
 from twisted.internet import reactor
 from twisted.trial.unittest import TestCase
 
+from mailgw.queue.item import Priority
 from mailgw.queue.listing import Listing
 from mailgw.queue.schema import VERSION
 from mailgw.queue.selection import Selection
@@ -40,7 +41,9 @@ class MigrationTests(TestCase):
         """Two messages in a queue of version 2."""
         self.directory = Path(self.mktemp())
         self.store = SqliteStore(self.directory, reactor, inline_size=1000, minimum_free=0, clock=reactor)
-        self.entries = [entry("01ABCDEFGH000001", reverse_path=None), full_entry("01ABCDEFGH000002")]
+        full = full_entry("01ABCDEFGH000002")
+        people = tuple(evolve(delivery, priority=Priority.PEOPLE) for delivery in full.deliveries)
+        self.entries = [entry("01ABCDEFGH000001", reverse_path=None), evolve(full, deliveries=people)]
         await self.store.open()
         await self.store.put(*self.entries)
         await self.store.close()

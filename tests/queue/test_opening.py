@@ -24,6 +24,13 @@ MOUNTS = """\
 """
 
 
+def before_priorities(connection: sqlite3.Connection) -> None:
+    """Make of the tables those of versions 1 and 2."""
+    connection.executescript(
+        "DROP INDEX due; ALTER TABLE deliveries DROP COLUMN priority; CREATE INDEX due ON deliveries (due, destination)"
+    )
+
+
 class OpeningTests(TestCase):
     def make_store(self, directory: Path) -> SqliteStore:
         return SqliteStore(directory, reactor, inline_size=1000, minimum_free=0, clock=reactor)

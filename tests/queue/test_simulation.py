@@ -18,7 +18,7 @@ from mailgw.queue.item import Delayed, Delivered, Delivery, Destination, Failed,
 from mailgw.queue.memory import MemoryStore
 from mailgw.queue.scheduler import Scheduler
 from tests.queue.fakes import FakeReporter
-from tests.queue.items import entry
+from tests.queue.items import as_bulk, entry
 
 
 class SlowStore(MemoryStore):
@@ -45,8 +45,8 @@ class SlowStore(MemoryStore):
         found: Sequence[Delivery] = await self._later("due", *args, **kwargs)
         return found
 
-    async def next_due(self, *args: Any) -> float | None:
-        found: float | None = await self._later("next_due", *args)
+    async def next_due(self, *args: Any, **kwargs: Any) -> float | None:
+        found: float | None = await self._later("next_due", *args, **kwargs)
         return found
 
     async def message(self, *args: Any) -> QueuedMessage | None:
@@ -121,6 +121,8 @@ class SimulationTests(SynchronousTestCase):
             for n in puts.pop(second, ()):
                 chosen = tuple(random.choices(destinations, k=random.choice((1, 1, 2, 8))))
                 put = entry(f"S{n:09}", chosen, due=clock.seconds(), expires=clock.seconds() + 300.0)
+                if n % 3 == 0:
+                    put = as_bulk(put)
                 self.successResultOf(Deferred.fromCoroutine(store.put(put)))
                 scheduler.offer(put)
             if second == 2:
@@ -135,7 +137,7 @@ class SimulationTests(SynchronousTestCase):
         self.assertEqual(list(store._messages), [], f"seed {seed}: left in the queue")
         clock.advance(5.0)
         self.assertEqual(scheduler._window.ids, frozenset(), f"seed {seed}")
-        self.assertEqual((scheduler._active, scheduler._tasks), (0, set()), f"seed {seed}")
+        self.assertEqual((scheduler._turns.active, scheduler._tasks), (0, set()), f"seed {seed}")
         stopped = Deferred.fromCoroutine(scheduler.stop(1.0))
         clock.pump([1.0] * 5)
         self.successResultOf(stopped)

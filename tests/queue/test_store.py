@@ -17,13 +17,13 @@ from twisted.trial.unittest import TestCase
 from mailgw.config.schema import Queue
 from mailgw.mail.message import BytesContent, FileContent, Message
 from mailgw.mail.reply import TemporaryFailure
-from mailgw.queue.item import Destination
+from mailgw.queue.item import Destination, Priority
 from mailgw.queue.memory import MemoryStore
 from mailgw.queue.scheduler import Scheduler
 from mailgw.queue.sqlite import SqliteStore
 from mailgw.queue.store import Entry, QueueSize, QueueStore, Settlement
 from tests.queue.fakes import FakeAgent, FakeReporter
-from tests.queue.items import RELAY, entry, full_entry
+from tests.queue.items import RELAY, as_bulk, entry, full_entry
 
 OTHER = Destination("relay", "mx:other.example")
 
@@ -137,6 +137,18 @@ class StoreContract:
         self.assertEqual([d.due for d in await self.store.due(10.0, 9, since=2.0)], [2.0, 3.0, 4.0, 5.0])
         self.assertEqual([d.due for d in await self.store.due(10.0, 9, destination=str(OTHER))], [0.0, 2.0, 4.0])
         self.assertEqual([d.due for d in await self.store.due(10.0, 9, without=[str(OTHER)])], [1.0, 3.0, 5.0])
+
+    async def test_each_priority_by_itself(self: Any) -> None:
+        await self.store.put(as_bulk(entry("01ABCDEFGH000001", due=1.0)))
+        await self.store.put(entry("01ABCDEFGH000002", due=2.0))
+        await self.store.put(as_bulk(entry("01ABCDEFGH000003", due=3.0)))
+        for priority, dues in ((Priority.PEOPLE, [2.0]), (Priority.BULK, [1.0, 3.0]), (None, [1.0, 2.0, 3.0])):
+            found = await self.store.due(9.0, 10, priority=priority)
+            self.assertEqual([delivery.due for delivery in found], dues)
+            self.assertEqual(await self.store.next_due(priority=priority), dues[0])
+            self.assertTrue(all(delivery.priority == priority for delivery in found) or priority is None)
+        self.assertEqual(await self.store.next_due(1.0, priority=Priority.BULK), 3.0)
+        self.assertIsNone(await self.store.next_due(2.0, priority=Priority.PEOPLE))
 
     async def test_next_due(self: Any) -> None:
         self.assertIsNone(await self.store.next_due())

@@ -195,7 +195,7 @@ class BesideTests(TestCase):
         now = clock.seconds()
         put = entry("01ABCDEFGH000002", (RELAY, RELAY, RELAY), due=now, expires=now + 10000)
         await self.store.put(put)
-        self.scheduler._backlog.expect(now)  # it is read into memory, without its message
+        self.scheduler._backlog.expect(put.deliveries[0])  # it is read into memory, without its message
         await self.until(lambda: len(self.scheduler._window.ids) == 4)
         with closing(Surgery(self.directory)) as surgery:
             surgery._apply([(put.deliveries[0], None), (put.deliveries[2], hold(now + 5000)(put.deliveries[2]))])

@@ -164,6 +164,11 @@ class Queue:
     window: int = setting("Due deliveries held in memory.", 2000)
     concurrency: int = setting("Deliveries at the same time.", 100)
     site_concurrency: int = setting("The same to one site.", 10)
+    bulk_recipients: int = setting(
+        "Mail with so many recipients is bulk, as is what lists send, by its List-Id, List-Unsubscribe or Precedence. "
+        "Bulk and reports go behind people's mail.",
+        50,
+    )
     minimum_free: int = setting("Free disk below which no message is accepted.", 64 * 1024 * 1024, minimum=0)
 
 

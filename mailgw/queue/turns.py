@@ -1,0 +1,92 @@
+"""Whose turn it is: starts attempts, people's mail first, and the sites in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from mailgw.queue.item import Priority
+from mailgw.queue.priority import room_for
+from mailgw.queue.site import Job, Site
+from mailgw.queue.window import may_grow
+
+
+class Turns:
+    def __init__(self, concurrency: int, begin: Callable[[Site, Job], None]) -> None:
+        """`begin` is called with each job whose turn has come, `concurrency` of them at a time at most."""
+        self._concurrency = concurrency
+        self._begin = begin
+        self._active = [0 for _ in Priority]
+        self._ready: tuple[dict[Site, None], ...] = tuple({} for _ in Priority)
+        self._held = False
+
+    @property
+    def active(self) -> int:
+        """Attempts under way."""
+        return sum(self._active)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there may be something to start."""
+        return any(self._ready)
+
+    @property
+    def are_held(self) -> bool:
+        return self._held
+
+    def ready(self, site: Site) -> None:
+        """Jobs wait there: at the end of the line, unless it stands in it already."""
+        for lane, ready in zip(site.lanes, self._ready, strict=True):
+            if lane.jobs:
+                ready[site] = None
+
+    def clear(self) -> None:
+        """Nothing waits any more."""
+        for ready in self._ready:
+            ready.clear()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Begin nothing in this context: what comes to the sites meanwhile may go together."""
+        before, self._held = self._held, True
+        try:
+            yield
+        finally:
+            self._held = before
+
+    def ended(self, site: Site, job: Job) -> None:
+        """An attempt is over."""
+        self._active[job.priority] -= 1
+        site.ended(job)
+        self.ready(site)
+
+    def go(self) -> None:
+        """Start what may start."""
+        if self._held:
+            return  # an attempt that ends at once comes back here: the loop below sees what it freed
+        held_back: list[tuple[Priority, Site]] = []
+        with self.held():
+            try:
+                while self._start_one(held_back):
+                    pass
+            finally:
+                for priority, site in held_back:
+                    self._ready[priority][site] = None
+
+    def _start_one(self, held_back: list[tuple[Priority, Site]]) -> bool:
+        for priority, ready in zip(Priority, self._ready, strict=True):
+            free = room_for(priority, self._concurrency, *self._active)
+            while ready and free > 0:
+                site = next(iter(ready))
+                del ready[site]
+                if not site.may_begin(priority):
+                    continue  # it comes back with a delivery, or when an attempt ends
+                if not may_grow(site.taken(priority), free):
+                    held_back.append((priority, site))
+                    continue
+                job = site.next(priority)
+                self._active[job.priority] += 1
+                self.ready(site)
+                self._begin(site, job)
+                return True
+        return False
