@@ -22,7 +22,7 @@ from mailgw.delivery.connection import SmtpConnection
 from mailgw.delivery.relay import RelayAgent
 from mailgw.mail.reply import Reply
 from mailgw.queue import writer
-from mailgw.queue.content import ContentFile
+from mailgw.queue.content import ContentFile, ContentFiles
 from mailgw.queue.sqlite import SqliteStore
 from mailgw.reception.link import Link
 
@@ -88,6 +88,7 @@ POINTS: dict[str, Point] = {
     # Accept.
     "a part of the content is in its file": Point(ContentFile, "append", "after"),
     "the content file is synced, nothing is committed": Point(ContentFile, "sync", "after"),
+    "the content is linked for a second message": Point(ContentFiles, "link", "after"),
     "the rows are written, the commit is to come": Point(writer, "apply", "after", in_apply(accepts)),
     "the message is committed, the 250 is to come": Point(writer.Writer, "_commit", "after", in_commit(accepts)),
     "the 250 is sent": Point(Link, "send", "after", is_acceptance, die_when_sent),

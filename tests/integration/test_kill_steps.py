@@ -35,8 +35,24 @@ hosts = ["127.0.0.1:{port}"]
 inline_size = 10000
 retry = [1.0]
 """
+FILTERS = """
+[greylisting]
+enabled = false
+
+[recipients."alice@example.test".rules]
+SITE_STEP = "spam"
+"""
+RULES = """
+[[rule]]
+symbol = "SITE_STEP"
+where = "header:x-mark"
+pattern = '^step'
+score = 0.0
+"""
 SMALL, LARGE = 1, 1000  # lines; the large stands in a file
 RELAYED, HERE = "anyone@routed.test", "alice@example.test"
+BOTH = f"{RELAYED} {HERE}"
+"""Their verdicts differ, so that each gets a message of his own."""
 LATER, GONE = "later@routed.test", "gone@routed.test"
 
 
@@ -45,7 +61,7 @@ class Step:
     """What is sent when the gateway is to die at `name`; whether that gets a 250; how often it arrives in the end."""
 
     name: str
-    recipient: str
+    recipients: str
     lines: int
     accepted: bool
     copies: int
@@ -59,6 +75,8 @@ STEPS = (
     Step("the rows are written, the commit is to come", RELAYED, LARGE, False, 0),
     Step("the message is committed, the 250 is to come", RELAYED, SMALL, False, 1),
     Step("the message is committed, the 250 is to come", RELAYED, LARGE, False, 1),
+    Step("the content is linked for a second message", BOTH, LARGE, False, 0),
+    Step("the message is committed, the 250 is to come", BOTH, LARGE, False, 2),
     Step("the 250 is sent", HERE, LARGE, True, 1),
     Step("the attempt is begun", RELAYED, SMALL, True, 1),
     # In flight: the next hop has it, and we do not know or have not written that.
@@ -97,7 +115,7 @@ class StepTests(GatewayTestCase):
         self.gateway = DyingGateway(
             self.mktemp(), dns=self.dns_port, relay_port=self.sink_port, more=CONFIG.format(port=self.sink_port)
         )
-        self.gateway.write_configuration()
+        self.gateway.write_configuration({"filters.toml": FILTERS, "rules.toml": RULES})
         self.addCleanup(self.coroutine, self.gateway.kill)
         await self.gateway.start()
 
@@ -159,7 +177,7 @@ class StepTests(GatewayTestCase):
         message = f"From: a@sender.test\r\nSubject: x\r\nX-Mark: {mark}\r\n\r\n" + ("x" * 70 + "\r\n") * step.lines
         client = smtplib.SMTP("127.0.0.1", self.gateway.ports["mx"], "client.test", timeout=20)
         try:
-            client.sendmail("a@sender.test", [step.recipient], message)
+            client.sendmail("a@sender.test", step.recipients.split(), message)
         except smtplib.SMTPServerDisconnected:
             return False
         finally:
@@ -179,5 +197,5 @@ class StepTests(GatewayTestCase):
     def marks(self) -> list[str]:
         """The mark of each copy that has arrived, and of each report."""
         contents = [message.content for message in self.sink.received]
-        contents += self.gateway.folder("alice")
+        contents += self.gateway.folder("alice", ".Spam")
         return [match[1].decode() for content in contents if (match := _MARK.search(content))]
