@@ -41,10 +41,11 @@ class Truncate:
 
 @frozen
 class Name:
-    """A name is made (a new file), or removed."""
+    """A name is made, or removed. `of` is the file's other name; without one, what is made is a new file."""
 
     path: str
     made: bool
+    of: str = ""
 
 
 @frozen
@@ -164,8 +165,15 @@ class _Reader:
             path = self._paths.get(int(arguments.split(")")[0].split(" ")[0]))
             if path is not None:
                 yield Sync(path, pid, "end")
-        elif name.startswith(("link", "rename")) and self._directory in _data(arguments).decode():
+        elif name == "link" and self._directory in (text := _texts(arguments))[1]:
+            self._there.add(text[1])
+            yield Name(text[1], made=True, of=text[0])
+        elif name.startswith(("linkat", "rename")) and self._directory in "".join(_texts(arguments)):
             raise ValueError(f"{name} in the queue: this model does not know it yet")
+
+
+def _texts(arguments: str) -> list[str]:
+    return [bytes.fromhex(text.replace("\\x", "")).decode() for text in _TEXT.findall(arguments)]
 
 
 def _data(arguments: str) -> bytes:
@@ -191,8 +199,8 @@ class Disk:
         self._files: dict[str, _File] = {}
         self._names: set[str] = set()
         self._asked: dict[str, list[Name]] = {}
-        self._held: dict[str, int] = {}
-        """How many of the changes asked of a path are held for sure."""
+        self._held: dict[int, int] = {}
+        """How many of the changes asked of a file or directory are held for sure, by the id of what is asked of it."""
         self._begun: dict[str, int] = {}
         """By caller: how many are to be, when its sync ends."""
 
@@ -202,14 +210,15 @@ class Disk:
                 self._files[event.path].asked.append(event)
             case Name():
                 if event.made:
-                    self._files[event.path] = _File()
+                    self._files[event.path] = self._files[event.of] if event.of else _File()
                 self._asked.setdefault(str(Path(event.path).parent), []).append(event)
             case Sync(step="begin"):
-                self._begun[event.caller] = self._held.get(event.path, 0) + len(self._pending(event.path))
+                pending = self._pending(event.path)
+                self._begun[event.caller] = self._held.get(id(pending), 0) + len(pending)
             case Sync():
                 pending = self._pending(event.path)
-                begun, held = self._begun.pop(event.caller), self._held.get(event.path, 0)
-                self._held[event.path] = max(begun, held)
+                begun, held = self._begun.pop(event.caller), self._held.get(id(pending), 0)
+                self._held[id(pending)] = max(begun, held)
                 for _ in range(begun - held):  # another's sync may have come before
                     asked = pending.pop(0)
                     if isinstance(asked, Name):

@@ -29,8 +29,8 @@ reactor: Any = installed_reactor
 
 CUTS = int(os.environ.get("MAILGW_POWER_CUTS", "60"))
 SENDERS = 4
-MESSAGES = 60
-"""Of each sender."""
+MESSAGES = 63
+"""Of each sender; a multiple of 9."""
 CONFIG = """
 [domains."routed.test"]
 deliver = "route:sink"
@@ -50,6 +50,23 @@ inline_size = 10000
 [limits]
 transactions = 100000
 """
+FILTERS = """
+[greylisting]
+enabled = false
+
+[recipients."anyone@down.test".rules]
+SITE_MARK = "spam"
+"""
+RULES = """
+[[rule]]
+symbol = "SITE_MARK"
+where = "header:x-mark"
+pattern = '^[0-9]'
+score = 0.0
+"""
+RELAYED, WAITING = "anyone@routed.test", "anyone@down.test"
+# Of both each gets a message of his own, since their verdicts differ.
+RECIPIENTS = ([RELAYED], [WAITING], [RELAYED, WAITING])
 # As many syncs of the log behind its delivery, a settlement is written: it is in the next commit but one.
 _SETTLED = 4
 _QUEUED = re.compile(rb"250 2\.0\.0 OK: queued as (\w+)\r\n")
@@ -89,14 +106,15 @@ class PowerCutTests(GatewayTestCase):
         more = CONFIG.format(sink=self.sink_port, down=free_port())
         self.gateway = gateway = TracedGateway(self.mktemp(), dns=self.dns_port, relay_port=self.sink_port, more=more)
         gateway.trace = gateway.directory / "trace"
-        gateway.write_configuration()
+        gateway.write_configuration({"filters.toml": FILTERS, "rules.toml": RULES})
         self.addCleanup(self.coroutine, gateway.kill)
         await gateway.start()
         await gatherResults([deferToThread(self.send, sender) for sender in range(SENDERS)])
-        await self.until(lambda: len(self.sink.received) == SENDERS * MESSAGES // 2)
+        await self.until(lambda: len(self.sink.received) == SENDERS * MESSAGES * 2 // 3)
         await gateway.kill()
         queue = gateway.state / "queue"
         events = await deferToThread(lambda: list(powercut.read_trace(gateway.trace, queue)))
+        self.assertGreater(sum(isinstance(e, powercut.Name) and bool(e.of) for e in events), SENDERS)
         self.assertGreater(sum(isinstance(e, powercut.Truncate) and e.path.endswith("-wal") for e in events), 2)
         choose = random.Random(1)
         points = sorted(choose.randrange(len(events)) for _ in range(CUTS))
@@ -117,8 +135,8 @@ class PowerCutTests(GatewayTestCase):
     def send(self, sender: int) -> None:
         with smtplib.SMTP("127.0.0.1", self.gateway.ports["mx"], "client.test", timeout=60) as client:
             for number in range(MESSAGES):
-                recipient = ("anyone@routed.test", "anyone@down.test")[number % 2]
-                client.sendmail("a@sender.test", [recipient], make_message(sender, number))
+                recipients = RECIPIENTS[number // 3 % 3]  # of each a message of each size
+                client.sendmail("a@sender.test", recipients, make_message(sender, number))
 
     async def check(self, directory: Path, history: History, which: str) -> None:
         store = SqliteStore(directory, reactor, inline_size=1000, minimum_free=0, clock=reactor)
@@ -158,7 +176,12 @@ class History:
             case powercut.Said(data=data):
                 self.accepted.update(name.decode() for name in _QUEUED.findall(data))
                 for line in data.splitlines():
-                    if b'"delivered"' in line and line.startswith(b"{"):
-                        self.delivered[json.loads(line)["transaction"]] = self.syncs
+                    if not (line.startswith(b"{") and b'"event"' in line):
+                        continue  # not the log: a socket, or another file
+                    logged = json.loads(line)
+                    if logged.get("event") == "accepted":  # each message of those that one 250 is for
+                        self.accepted.add(logged["transaction"])
+                    elif logged.get("event") == "delivered":
+                        self.delivered[logged["transaction"]] = self.syncs
             case powercut.Sync(step="end", path=path) if path.endswith("-wal"):
                 self.syncs += 1
