@@ -178,10 +178,12 @@ class Attempt:
 
     def rcpt_command(self, number: int, offered: Capabilities, spam_suffix: str = "") -> bytes:
         """Give RCPT with the parameters that the peer knows. `spam_suffix` is what the next hop knows spam by."""
-        recipient = self.deliveries[number].recipient
+        delivery = self.deliveries[number]
+        recipient = delivery.recipient
         mailbox = recipient.forward_path
         verdict = self.message.verdict
-        if spam_suffix and verdict is not None and verdict.action == "spam":
+        # What is forwarded was released by a person, to an address that is not the store's.
+        if spam_suffix and verdict is not None and verdict.action == "spam" and delivery.destination.agent != "forward":
             mailbox = _with_detail(mailbox, spam_suffix)
         parts = [f"RCPT TO:<{_path(mailbox, offered)}>"]
         if offered.dsn:  # RFC 3461 4.1, 4.2

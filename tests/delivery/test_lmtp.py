@@ -53,6 +53,16 @@ class LmtpTests(RelayTestCase):
             taken = [line for line in peer.sessions[-1] if line.startswith("RCPT")][-2:]
             self.assertEqual(taken, [f"RCPT TO:<{name}@example.org>" for name in names])
 
+    def test_spam_that_was_released_goes_outside_under_its_own_address(self) -> None:
+        """One smarthost may be the store's and the way out."""
+        self.routes["store"] = schema.Route(hosts=(HOP,), spam_suffix="+Spam")
+        peer = self.peer()
+        judged = evolve(queued(), verdict=Verdict("spam", 0.0, (), ""))
+        (forwarded,) = deliveries("route:store", ["x@outside.example"])
+        forwarded = evolve(forwarded, destination=evolve(forwarded.destination, agent="forward"))
+        self.assertIsInstance(self.deliver(judged, [forwarded])[0], Delivered)
+        self.assertIn("RCPT TO:<x@outside.example>", peer.sessions[-1])
+
     def test_smtp_is_no_way_out(self) -> None:
         """A host that does not know LHLO is not greeted with HELO: it would give one reply for all."""
         peer = self.peer(LHLO=b"500 5.5.1 unknown\r\n")
