@@ -8,6 +8,8 @@ from mailgw.mail.address import AddressError, ascii_domain, parse_domain
 
 UNIX = "unix:"
 """Before the path of a socket of this host."""
+# unix(7): sun_path, without the NUL at its end.
+MAX_SOCKET_PATH = 107
 
 
 def parse_address(text: str, default_port: int | None = None) -> tuple[str, int]:
@@ -46,6 +48,8 @@ def parse_next_hop(text: str, default_port: int) -> tuple[str, int]:
     path = text.removeprefix(UNIX)
     if not path.startswith("/") or "\0" in path:
         raise ValueError(f'"{text}" has no absolute path; write "unix:/run/dovecot/lmtp"')
+    if len(path.encode()) > MAX_SOCKET_PATH:
+        raise ValueError(f'"{text}" is longer than the {MAX_SOCKET_PATH} octets that the path of a socket may have')
     return text, 0
 
 

@@ -25,6 +25,7 @@ from mailgw.delivery.lookuptime import LookupTime
 from mailgw.delivery.mx import MailExchangers
 from mailgw.delivery.opening import Access, open_session
 from mailgw.delivery.pool import ConnectionPool
+from mailgw.delivery.storesocket import socket_trouble
 from mailgw.delivery.tlsalookup import TlsaLookup
 from mailgw.delivery.tlsresults import TlsObserver, not_named, tls_result, tlsa_unknown
 from mailgw.dns.interface import Resolver
@@ -266,8 +267,10 @@ class Sessions:
         try:
             await self._endpoint(peer.address, port, source).connect(Factory.forProtocol(lambda: connection))
         except (ConnectError, OSError) as error:
-            at = "" if is_socket(peer.address) else f" port {port}"
-            reason = f"no connection to {peer}{at}{' from ' if source else ''}{source}: {error}"
+            if is_socket(peer.address):
+                reason = f"no connection to {peer}: {socket_trouble(error)}"
+            else:
+                reason = f"no connection to {peer} port {port}{' from ' if source else ''}{source}: {error}"
             outcome = Delayed(NO_CONNECTION, reason, str(peer), site_wide=True)
             no_way = has_no_way(error)
             if not no_way:

@@ -95,6 +95,11 @@ class StoreTests(ConfigurationTest):
         found = self.errors(self.route('protocol = "lmtp"', '"unix:lmtp"'))
         self.assertIn('write "unix:/run/dovecot/lmtp"', found["routes.store.hosts[0]"].message)
 
+    def test_a_path_that_no_socket_can_have(self) -> None:
+        found = self.errors(self.route('protocol = "lmtp"', f'"unix:/{"x" * 107}"'))
+        self.assertIn("longer than the 107 octets", found["routes.store.hosts[0]"].message)
+        self.settings(self.route('protocol = "lmtp"', f'"unix:/{"x" * 106}"'))
+
     def test_suffixes_that_are_none(self) -> None:
         for text in ("Spam", "+", "+Spam@other.example", "+Spam folder", ".Spam"):
             found = self.errors(self.route(f'protocol = "lmtp"\nspam_suffix = "{text}"'))
