@@ -23,6 +23,7 @@ first_valid_uid = 1
 recipient_delimiter = +
 lmtp_save_to_detail_mailbox = {save_to_detail}
 lda_mailbox_autocreate = yes
+lmtp_rcpt_check_quota = {check_quota}
 plugin {{
   quota = maildir:User quota
   {plugin}
@@ -71,7 +72,8 @@ class Dovecot:
     """Knows `addresses` only. `directory` has to be one that every user may look into.
 
     Mail for `user+FOLDER` goes into the folder; with `sieve`, a script for all puts what says that it is spam into
-    `Spam`. `quotas` are storage limits such as "100B".
+    `Spam`. `quotas` are storage limits such as "100B"; with `check_quota` who is over them already is refused at
+    RCPT.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class Dovecot:
         *,
         sieve: bool = False,
         quotas: Mapping[str, str] = {},
+        check_quota: bool = False,
     ) -> None:
         self.directory = directory
         self.socket = directory / "lmtp"
@@ -107,6 +110,7 @@ class Dovecot:
             directory=directory,
             port=port,
             save_to_detail="no" if sieve else "yes",
+            check_quota="yes" if check_quota else "no",
             plugin=plugin,
             lmtp_plugins="quota sieve" if sieve else "quota",
         )
@@ -122,6 +126,17 @@ class Dovecot:
     def _run(self, *arguments: str, check: bool = True) -> None:
         command = ["dovecot", "-c", str(self._configuration), *arguments]
         subprocess.run(command, check=check, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=30)
+
+    def fill(self, address: str, size: int) -> None:
+        """Put a message of that size into the inbox of a user who has had no mail yet."""
+        owner = pwd.getpwnam("nobody")
+        place = self.directory / "mail" / address
+        for folder in (place, *(place / part for part in ("cur", "new", "tmp"))):
+            folder.mkdir()
+            os.chown(folder, owner.pw_uid, owner.pw_gid)
+        message = place / "cur" / f"1.filling,S={size}:2,S"
+        message.write_bytes(b"Subject: x\n\n".ljust(size, b"x"))
+        os.chown(message, owner.pw_uid, owner.pw_gid)
 
     def messages(self, address: str, folder: str = "") -> list[bytes]:
         """What is in the inbox, or in a folder such as `Spam`."""

@@ -32,13 +32,21 @@ class DovecotTestCase(GatewayTestCase):
     skip = dovecot.absent() or None
 
     async def begin(
-        self, *, tcp: bool = False, sieve: bool = False, more: str = "", call_ahead: bool = False
+        self,
+        *,
+        tcp: bool = False,
+        sieve: bool = False,
+        more: str = "",
+        call_ahead: bool = False,
+        check_quota: bool = False,
     ) -> Gateway:
         directory = Path(tempfile.mkdtemp(prefix="mailgw-dovecot-"))
         self.addCleanup(shutil.rmtree, directory, ignore_errors=True)
         directory.chmod(0o755)
         port = free_port()
-        self.store = dovecot.Dovecot(directory, port, [JOE, JANE, FULL], sieve=sieve, quotas={FULL: "100B"})
+        self.store = dovecot.Dovecot(
+            directory, port, [JOE, JANE, FULL], sieve=sieve, quotas={FULL: "100B"}, check_quota=check_quota
+        )
         self.store.start()
         self.addCleanup(self.store.stop)
         await self.make_world()
@@ -86,6 +94,26 @@ class DeliveryTests(DovecotTestCase):
         self.assertIn(b"Final-Recipient: rfc822; jim@routed.test", reports)
         self.assertNotIn(b"Final-Recipient: rfc822; joe@routed.test", reports)
 
+    async def test_who_is_over_the_quota_is_refused_at_rcpt(self) -> None:
+        gateway = await self.begin(tcp=True, check_quota=True)
+        self.store.fill(FULL, 500)
+        await in_thread(lambda: send(gateway.ports["submission"], "alice@example.test", [JOE, FULL], OURS, tls=True))
+        failed = await gateway.wait_for(event="failed", recipient=FULL)
+        self.assertEqual(failed["status"], "5.2.2")
+        self.assertIn("the recipient was refused", failed["reason"])
+        self.assertIn("Quota exceeded", failed["reason"])
+        await self.until(lambda: len(self.store.messages(JOE)) == 1)
+        await self.until(lambda: len(gateway.folder("alice")) == 1)
+        (report,) = gateway.folder("alice")
+        self.assertIn(b"Final-Recipient: rfc822; full@routed.test", report)
+        self.assertIn(b"Quota exceeded", report)
+
+    async def test_who_is_over_the_quota_is_known_by_call_ahead(self) -> None:
+        gateway = await self.begin(call_ahead=True, check_quota=True)
+        self.store.fill(FULL, 500)
+        code, text = await in_thread(rcpt, gateway, FULL)
+        self.assertEqual((code // 100, text[:5]), (5, "5.2.2"))
+
     async def test_mail_waits_for_a_socket_that_is_not_there(self) -> None:
         gateway = await self.begin()
         self.store.stop()
@@ -93,7 +121,7 @@ class DeliveryTests(DovecotTestCase):
         await self.send([JOE])
         delayed = await gateway.wait_for(event="delayed")
         self.assertIn(f"no connection to unix:{self.store.socket}", delayed["reason"])
-        self.assertIn("No such file or directory", delayed["reason"])
+        self.assertIn("No such file or directory; nobody listens there: start the mail store", delayed["reason"])
 
 
 class SpamTests(DovecotTestCase):
