@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 from tests import exim, postfix
 from tests.authority import Authority
+from tests.certificates import Identity, issue
 from tests.integration.gateway import Gateway
 from tests.integration.peers import EximTestCase, PostfixTestCase, free_port
 from tests.integration.world import in_thread, send
@@ -33,6 +35,7 @@ POLICIES = {
     "encrypted.test": "required",
     "plain.test": "required",
 }
+WITH_TLS = {"smtpd_tls_security_level": "may", "smtpd_tls_received_header": "yes"}
 MESSAGE = b"From: alice@example.test\r\nTo: x@y.test\r\nSubject: hello\r\n\r\nhello\r\n"
 
 
@@ -46,13 +49,20 @@ class TlsPoliciesTests(EximTestCase, PostfixTestCase):
         file = Path(self.mktemp()).absolute()
         if named:
             self.certify(file, named)
-            more = {"smtpd_tls_security_level": "may", "smtpd_tls_chain_files": str(file)}
+            more = {"smtpd_tls_chain_files": str(file), **WITH_TLS}
         await self.start_postfix(port, HOSTS[host], myhostname=host, relayhost=f"[127.0.0.1]:{self.sink_port}", **more)
         return file
 
     def certify(self, file: Path, name: str) -> None:
-        identity = AUTHORITY.issue(name)
+        self.write(file, AUTHORITY.issue(name))
+
+    def write(self, file: Path, identity: Identity) -> None:
         file.write_bytes(identity.key_pem + identity.pem)
+
+    def received(self, domain: str) -> bytes:
+        """What a Postfix gave on for the domain, with its Received field on top."""
+        (message,) = [one for one in self.sink.received if one.recipients[0].domain == domain]
+        return message.content
 
     async def outcome(self, gateway: Gateway, domain: str, event: str) -> dict[str, Any]:
         recipient = f"x@{domain}"
@@ -86,14 +96,60 @@ class TlsPoliciesTests(EximTestCase, PostfixTestCase):
         ):
             self.assertRegex((await self.outcome(gateway, domain, "delivered"))["detail"], detail, domain)
         await self.until(lambda: b"Subject: hello" in self.inbox())
+        self.assertRegex(self.inbox(), rb"with esmtps\s+\(TLS1\.[23]\)")
+        await self.until(lambda: len(self.sink.received) == 5)
+        for domain, tls in (("good", True), ("clear", False), ("any", True), ("encrypted", True), ("plainly", False)):
+            self.assertEqual(b"using TLSv1." in self.received(f"{domain}.test"), tls, domain)
 
         delayed = await self.outcome(gateway, "plain.test", "delayed")
-        self.assertIn("it does not offer STARTTLS", delayed["reason"])
+        self.assertRegex(delayed["reason"], r"^4\.7\.4 .*it does not offer STARTTLS")
         delayed = await self.outcome(gateway, "other.test", "delayed")
-        self.assertIn("for another name", delayed["reason"])
-        self.assertIn("mx.other.test", delayed["reason"])
+        self.assertRegex(delayed["reason"], r"^4\.7\.5 no TLS: mx\.other\.test .*for another name")
 
         self.certify(changing, "mx.other.test")
         await in_thread(postfix.run, other, "reload")
         delivered = await gateway.wait_for(event="delivered", recipient="x@other.test")
         self.assertRegex(delivered["detail"], r"TLSv1\.[23], certificate verified")
+        await self.until(lambda: len(self.sink.received) == 6)
+        self.assertIn(b"using TLSv1.", self.received("other.test"))
+
+    async def test_what_waits_for_a_host_goes_when_the_host_is_mended(self) -> None:
+        """A domain for each thing that is wrong with one Postfix after the other: all are delivered in the end."""
+        port = free_port()
+        await self.make_world(zone={"broken.test": {"MX": ["10 mx.good.test."]}, "mx.good.test": {"A": [GOOD]}})
+        file = await self.start_host(port, "mx.good.test", "mx.good.test")
+        gateway = await self.start_gateway(
+            {"ca.pem": AUTHORITY.pem.decode()},
+            relay_port=f'{port}\nca_file = "ca.pem"',
+            more='[queue]\nretry = [1.0]\njitter = 0.0\n[tls_policies."broken.test"]\ntls = "verified"\n',
+        )
+        (etc,) = self.configurations
+        recipients = []
+        for user, identity, reason in (
+            ("expired", AUTHORITY.issue("mx.good.test", days=-2), r"4\.7\.5 .*a certificate that has expired"),
+            ("stranger", issue(["mx.good.test"]), r"4\.7\.5 .*a certificate that is signed by itself only"),
+            ("plain", None, r"4\.7\.4 .*it does not offer STARTTLS"),
+        ):
+            if identity is not None:
+                self.write(file, identity)
+            else:
+                self.set(etc, "smtpd_tls_security_level", "none")
+            await in_thread(postfix.run, etc, "reload")
+            recipients.append(f"{user}@broken.test")
+            await in_thread(
+                lambda: send(gateway.ports["submission"], "alice@example.test", recipients[-1:], MESSAGE, tls=True)
+            )
+            delayed = await gateway.wait_for(event="delayed", recipient=recipients[-1])
+            self.assertRegex(delayed["reason"], "^" + reason)
+        self.assertEqual(self.sink.received, [])
+        self.certify(file, "mx.good.test")
+        self.set(etc, "smtpd_tls_security_level", "may")
+        await in_thread(postfix.run, etc, "reload")
+        for recipient in recipients:
+            delivered = await gateway.wait_for(event="delivered", recipient=recipient)
+            self.assertRegex(delivered["detail"], r"TLSv1\.[23], certificate verified")
+
+    @staticmethod
+    def set(etc: Path, name: str, value: str) -> None:
+        main = etc / "main.cf"
+        main.write_text(re.sub(rf"(?m)^{name} = .*$", f"{name} = {value}", main.read_text()))
