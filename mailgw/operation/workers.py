@@ -97,7 +97,12 @@ def share(settings: Settings, workers: int) -> Settings:
             connections_per_network=part(limits.connections_per_network),
             submission_reserve=part(limits.submission_reserve),
         ),
-        queue=evolve(queue, concurrency=part(queue.concurrency), site_concurrency=part(queue.site_concurrency)),
+        queue=evolve(
+            queue,
+            concurrency=part(queue.concurrency),
+            site_concurrency=part(queue.site_concurrency),
+            site_start=part(queue.site_start),
+        ),
         rates={
             name: evolve(rate, limit=part(rate.limit)) for name, rate in {**DEFAULT_RATES, **settings.rates}.items()
         },

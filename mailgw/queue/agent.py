@@ -20,8 +20,8 @@ class DeliveryAgent(Protocol):
         """Name the site behind the destination: what shares concurrency, back-off and connections.
 
         For a relay by MX it is the sorted set of MX host names, so that domains of one provider share it; what two
-        agents name alike is one site. When it cannot be found out now, the destination's own text will do: `deliver`
-        will say what is wrong.
+        agents name alike is one site. A name that begins with `mx:` is of the world: attempts begin slowly there. When
+        it cannot be found out now, the destination's own text will do: `deliver` will say what is wrong.
         """
         ...
 

@@ -59,7 +59,7 @@ class Scheduler:
         self._retry = RetryPolicy(settings, random, delay_reports)
         self._attempts = Attempts(agents, reporter, self._retry, clock, observer)
         self._window = Window(settings.window)
-        self._sites = Sites(agents, settings.site_concurrency, self._found)
+        self._sites = Sites(agents, settings.site_concurrency, settings.site_start, self._found)
         self._backlog = Backlog(store, self._window, self._sites, clock, self._take)
         self._running = False
         self._tasks: set[Deferred[None]] = set()

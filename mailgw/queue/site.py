@@ -50,12 +50,15 @@ class Lane:
 class Site:
     """One site.
 
-    After trouble of the site itself it is left alone for a while (`pause`), and then begins again with one attempt at
-    a time; each success doubles that up to `concurrency`.
+    It begins with `start` attempts at the same time. Each that reaches it allows one more, up to `concurrency`: so they
+    double in a round. Each that does not takes one away; when a whole round of them fails, or nothing has succeeded
+    yet, the site is left alone for a while (`pause`), and then begins again with one attempt at a time. That is the
+    feedback of Postfix's queue manager.
     """
 
     name: str
     concurrency: int
+    start: int
     limit: int = field(init=False)
     """Attempts at the same time, for now."""
     failures: int = 0
@@ -68,9 +71,13 @@ class Site:
     _open: dict[tuple[str, Destination], Job] = Factory(dict)
     _turns: int = 0
     _paused_at: float = -inf
+    _alive: bool = False
+    """Whether an attempt has reached it since it was left alone."""
+    _failed_rounds: float = 0.0
+    """Failures since the last success, each as a part of the attempts that there were at the same time."""
 
     def __attrs_post_init__(self) -> None:
-        self.limit = self.concurrency
+        self.limit = min(self.start, self.concurrency)
 
     def held(self, priority: Priority) -> int:
         """Deliveries in memory that one of that priority has beside it: people's mail does not see the rest."""
@@ -151,19 +158,27 @@ class Site:
         """The site answered as a site should (though perhaps with a refusal of this message)."""
         self.failures = 0
         self.last = None
-        if self.limit < self.concurrency:
-            self.limit = min(self.concurrency, self.limit * 2)
+        self._alive = True
+        self._failed_rounds = 0.0
+        self.limit = min(self.concurrency, self.limit + 1)
 
     def failed(self, started: float, now: float, outcome: Delayed) -> bool:
-        """The site is in trouble; say whether that is news.
+        """An attempt has not reached the site; say whether it is to be left alone now.
 
-        Attempts that were under way when the trouble was first seen tell the same again: they count once.
+        Attempts that were under way when that was decided tell the same again: they count once.
         """
-        self.last = outcome
-        # Behind a clock that was set back it would be "first seen" in the future.
+        # Behind a clock that was set back it would be decided in the future.
         if self.paused is not None or started < self._paused_at <= now:
+            self.last = outcome
             return False
+        self._failed_rounds += 1 / self.limit
+        if self._alive and self._failed_rounds < 1:
+            self.limit -= 1
+            return False
+        self.last = outcome
         self.failures += 1
         self.limit = 1
+        self._alive = False
+        self._failed_rounds = 0.0
         self._paused_at = now
         return True

@@ -26,11 +26,14 @@ class Sites:
         self,
         agents: Mapping[str, DeliveryAgent],
         concurrency: int,
+        start: int,
         found: Callable[[Site, Sequence[Pending]], None],
     ) -> None:
-        """`found` is called with the deliveries that were given to `look_up`, when their site is known."""
+        """A site has `concurrency` attempts at the same time at most, one of the world `start` at first. `found` is
+        called with the deliveries that were given to `look_up`, when their site is known."""
         self._agents = agents
         self._concurrency = concurrency
+        self._start = start
         self._found = found
         self._sites: dict[str, Site] = {}
         self._known: dict[Destination, Site] = {}
@@ -120,6 +123,8 @@ class Sites:
     def _place(self, destination: Destination, name: str) -> None:
         site = self._sites.get(name)
         if site is None:
-            site = self._sites[name] = Site(name, self._concurrency)
+            site = self._sites[name] = Site(
+                name, self._concurrency, self._start if name.startswith("mx:") else self._concurrency
+            )
         self._known[destination] = site
         self._found(site, self._pending.pop(destination))

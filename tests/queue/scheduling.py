@@ -44,7 +44,7 @@ class SchedulerCase(SynchronousTestCase):
             self.reporter,
             self.clock,
             Random(1),
-            Queue(**{"jitter": 0.0, **settings}),
+            Queue(**{"jitter": 0.0, "site_start": 1000, **settings}),
             delay_reports,
         )
         return self.scheduler

@@ -372,7 +372,7 @@ class SiteTroubleTests(SchedulerCase):
         for _ in range(6):
             growth.append(len(self.agent.under_way))
             self.agent.end(count=growth[-1])
-        self.assertEqual(growth, [1, 2, 8, 10, 10, 10])
+        self.assertEqual(growth, [1, 2, 4, 8, 10, 10])
 
     def test_attempts_under_way_count_as_one_failure(self) -> None:
         self.agent.answer = lambda delivery: None

@@ -164,6 +164,11 @@ class Queue:
     window: int = setting("Due deliveries held in memory.", 2000)
     concurrency: int = setting("Deliveries at the same time.", 100)
     site_concurrency: int = setting("The same to one site.", 10)
+    site_start: int = setting(
+        "The same to a site of the world (the MX hosts of a domain) at first: each delivery that reaches it allows one "
+        "more, each that does not takes one away. Routes and folders begin with site_concurrency.",
+        2,
+    )
     bulk_recipients: int = setting(
         "Mail with so many recipients is bulk, as is what lists send, by its List-Id, List-Unsubscribe or Precedence. "
         "Bulk and reports go behind people's mail.",
