@@ -91,7 +91,8 @@ class Attempts:
                 if isinstance(outcome, Delayed) and self._retry.is_report_due(message, delivery, now):
                     reported.append((following, outcome))
                 continue
-            settlements.append(Settlement(delivery.id))
+            given_up = str(delivery.destination) if isinstance(following, Failed) else ""
+            settlements.append(Settlement(delivery.id, destination=given_up))
             self._log_settled(message, delivery, following)
             if isinstance(following, Discarded):
                 continue

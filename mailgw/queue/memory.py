@@ -69,6 +69,8 @@ class MemoryStore:
             if settlement.retry is not None:
                 deliveries[number] = settlement.retry
                 continue
+            if settlement.destination not in ("", str(deliveries[number].destination)):
+                continue
             del deliveries[number]
             if not deliveries:
                 del self._deliveries[message_id]

@@ -155,10 +155,12 @@ class SqliteStore:
     async def settle(self, settlements: Sequence[Settlement], reports: Sequence[Entry] = ()) -> None:
         change = Change()
         for settlement in settlements:
-            if settlement.retry is None:
-                change.gone.append(settlement.id)
-            else:
+            if settlement.retry is not None:
                 change.retries.append(encode_delivery(settlement.retry))
+            elif settlement.destination:
+                change.given_up.append((*settlement.id, settlement.destination))
+            else:
+                change.gone.append(settlement.id)
         for report in reports:
             self._add(change, report)
         await self._opened.writer.submit(change, awaited=False)

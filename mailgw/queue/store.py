@@ -30,6 +30,9 @@ class Settlement:
 
     id: DeliveryId
     retry: Delivery | None = None
+    destination: str = ""
+    """Where it was to go when it is given up: it goes only if it is still to go there. A person may have sent it
+    elsewhere, or hold it, while the outcome waited to be written."""
 
 
 @frozen

@@ -48,6 +48,8 @@ class Change:
     deliveries: list[NewDeliveryRow] = Factory(list)
     retries: list[DeliveryRow] = Factory(list)
     gone: list[DeliveryId] = Factory(list)
+    given_up: list[tuple[str, int, str]] = Factory(list)
+    """message_id, number, destination: gone if it still goes there."""
     done: Deferred[None] = Factory(Deferred)
 
 
@@ -136,7 +138,7 @@ class Writer:
                 change.done.callback(None)
             else:
                 change.done.errback(error)
-            if change.gone:
+            if change.gone or change.given_up:
                 self.erase_later()
         # Only now: what the callbacks submit is gathered too.
         self._writing = False
@@ -245,6 +247,7 @@ def apply(connection: sqlite3.Connection, changes: Sequence[Change]) -> list[str
         # A person may have sent it elsewhere during the attempt, or hold it: that stands.
         connection.executemany(f"{_UPDATE} AND destination = ?4", retries)
     gone = [key for change in changes for key in change.gone]
+    gone += [(row[0], row[1]) for change in changes for row in change.given_up if _is_there(connection, row)]
     return delete(connection, gone) if gone else []
 
 
@@ -258,6 +261,11 @@ def _insert(connection: sqlite3.Connection, table: str, columns: int, rows: Sequ
 def update(connection: sqlite3.Connection, row: DeliveryRow) -> None:
     """Write a delivery anew."""
     connection.execute(_UPDATE, row)
+
+
+def _is_there(connection: sqlite3.Connection, row: tuple[str, int, str]) -> bool:
+    query = "SELECT 1 FROM deliveries WHERE message_id = ? AND number = ? AND destination = ?"
+    return connection.execute(query, row).fetchone() is not None
 
 
 def delete(connection: sqlite3.Connection, gone: Sequence[DeliveryId]) -> list[str]:

@@ -42,15 +42,15 @@ def die_when_sent() -> None:
 
 
 def accepts(changes: list[writer.Change]) -> bool:
-    return any(change.messages and not change.gone for change in changes)
+    return any(change.messages and not (change.gone or change.given_up) for change in changes)
 
 
 def settles(changes: list[writer.Change]) -> bool:
-    return any(change.gone and not change.messages for change in changes)
+    return any((change.gone or change.given_up) and not change.messages for change in changes)
 
 
 def reports(changes: list[writer.Change]) -> bool:
-    return any(change.gone and change.messages for change in changes)
+    return any(change.given_up and change.messages for change in changes)
 
 
 def retries(changes: list[writer.Change]) -> bool:

@@ -110,6 +110,16 @@ class StoreContract:
         self.assertIsNone(await self.store.standing(entry("01ABCDEFGH000003").deliveries))
         self.assertFalse(self.store.changed())
 
+    async def test_what_is_given_up_goes_only_where_nobody_has_changed_it(self: Any) -> None:
+        """A failure for good took away what a person had held or sent elsewhere meanwhile."""
+        put = entry("01ABCDEFGH000001", (RELAY, OTHER))
+        await self.store.put(put)
+        first, second = put.deliveries
+        await self.store.settle([Settlement(first.id, destination=str(OTHER))])
+        self.assertEqual(await self.store.size(), QueueSize(1, 2))
+        await self.store.settle([Settlement(first.id, destination=str(RELAY)), Settlement(second.id)])
+        self.assertEqual(await self.store.size(), QueueSize(0, 0))
+
     async def test_retry_of_what_is_gone_brings_nothing_back(self: Any) -> None:
         put = entry()
         await self.store.put(put)

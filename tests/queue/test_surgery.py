@@ -181,9 +181,10 @@ class BesideTests(TestCase):
         with closing(Surgery(self.directory)) as surgery:
             surgery.select(Selection(ids=frozenset({"01ABCDEFGH000002"})))
             self.assertRaises(KeyboardInterrupt, surgery.change, surgery.deliveries(), remove, killed)
-        for _ in range(2):
-            self.agent.end(Delivered("there"))
-            await deferLater(clock, 0.1)
+        self.agent.end(Delivered("there"))
+        await self.until(lambda: len(self.attempted) == 2)
+        self.agent.end(Delivered("there"))
+        await self.until(lambda: not self.scheduler._window.ids)
         self.assertEqual(self.attempted, ["01ABCDEFGH000001", "01ABCDEFGH000003"])
         await self.stop()
 
