@@ -114,14 +114,26 @@ class DeliveryTests(DovecotTestCase):
         code, text = await in_thread(rcpt, gateway, FULL)
         self.assertEqual((code // 100, text[:5]), (5, "5.2.2"))
 
+    async def test_a_large_message_over_its_socket(self) -> None:
+        """Its content is a file of the queue, and goes in pieces."""
+        await self.begin()
+        body = b"".join(b".%06d and some more text to fill the line\r\n" % n for n in range(20_000))
+        await self.send([JOE, JANE], MESSAGE + body)
+        await self.until(lambda: all(len(self.store.messages(address)) == 1 for address in (JOE, JANE)))
+        for address in (JOE, JANE):
+            (message,) = self.store.messages(address)
+            self.assertTrue(message.endswith(b"\n\nHello\n" + body.replace(b"\r\n", b"\n")))
+
     async def test_mail_waits_for_a_socket_that_is_not_there(self) -> None:
-        gateway = await self.begin()
+        gateway = await self.begin(more="[queue]\nretry = [1.0]\njitter = 0.0")
         self.store.stop()
         self.store.socket.unlink(missing_ok=True)
         await self.send([JOE])
         delayed = await gateway.wait_for(event="delayed")
         self.assertIn(f"no connection to unix:{self.store.socket}", delayed["reason"])
         self.assertIn("No such file or directory; nobody listens there: start the mail store", delayed["reason"])
+        self.store.start()
+        await self.until(lambda: len(self.store.messages(JOE)) == 1)
 
 
 class SpamTests(DovecotTestCase):
