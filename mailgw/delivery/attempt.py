@@ -44,6 +44,7 @@ class Attempt:
         self._weak: dict[int, Outcome] = {}
         self._eight_bit: bool | None = None
         self._signed = False
+        self._suffix_unknown: set[int] = set()
         self.converted = False
         self._not_converted = f"; only up to {MAX_CONVERTED} octets are converted"
 
@@ -176,14 +177,23 @@ class Attempt:
                 parts.append(f"ENVID={dsn.xtext_encode(envelope.envid)}")
         return command(" ".join(parts))
 
-    def rcpt_command(self, number: int, offered: Capabilities, spam_suffix: str = "") -> bytes:
-        """Give RCPT with the parameters that the peer knows. `spam_suffix` is what the next hop knows spam by."""
-        delivery = self.deliveries[number]
-        recipient = delivery.recipient
-        mailbox = recipient.forward_path
+    def has_suffix(self, number: int, spam_suffix: str) -> bool:
+        """Whether a recipient is to be addressed with the suffix by which the next hop, if by any, knows spam."""
         verdict = self.message.verdict
         # What is forwarded was released by a person, to an address that is not the store's.
-        if spam_suffix and verdict is not None and verdict.action == "spam" and delivery.destination.agent != "forward":
+        forwarded = self.deliveries[number].destination.agent == "forward"
+        is_spam = verdict is not None and verdict.action == "spam"
+        return bool(spam_suffix) and is_spam and not forwarded and number not in self._suffix_unknown
+
+    def leave_suffix(self, number: int) -> None:
+        """The next hop does not know the address with the suffix: go on with the recipient's own."""
+        self._suffix_unknown.add(number)
+
+    def rcpt_command(self, number: int, offered: Capabilities, spam_suffix: str = "") -> bytes:
+        """Give RCPT with the parameters that the peer knows. `spam_suffix` is what the next hop knows spam by."""
+        recipient = self.deliveries[number].recipient
+        mailbox = recipient.forward_path
+        if self.has_suffix(number, spam_suffix):
             mailbox = _with_detail(mailbox, spam_suffix)
         parts = [f"RCPT TO:<{_path(mailbox, offered)}>"]
         if offered.dsn:  # RFC 3461 4.1, 4.2

@@ -18,10 +18,11 @@ from mailgw.delivery.opening import Access
 from mailgw.delivery.sessions import NextHops, Sessions
 from mailgw.operation.threads import Threads
 from mailgw.queue.item import Delayed, Delivered, Delivery, Destination, Outcome, QueuedMessage
-from mailgw.smtp.client import MailTransaction
+from mailgw.smtp.client import MailTransaction, Result
 
 # Hosts that one attempt opens a session with, when the first takes a part or nothing for now.
 MAX_SESSIONS = 2
+_Answered = tuple[int, Result | None]
 
 
 @define
@@ -150,15 +151,44 @@ class RelayAgent:
             if reused and not transaction.heard:
                 return False
             reused = False
-            if not _settle(attempt, numbers, transaction, broken, connection, hops.access.lmtp):
+            answered = list(zip(numbers, transaction.results, strict=True))
+            without = _without_suffix(attempt, answered, hops.spam_suffix) if hops.spam_suffix else []
+            if without:
+                self._log_without_suffix(attempt, without, peer, hops.spam_suffix)
+                answered = [one for one in answered if one[0] not in without]
+            if not _settle(attempt, answered, transaction, broken, connection, hops.access.lmtp) and not without:
                 break
         self.sessions.pool.give(hops.key, connection)
         return True
 
+    def _log_without_suffix(self, attempt: Attempt, numbers: Sequence[int], peer: str, suffix: str) -> None:
+        recipients = [str(attempt.deliveries[number].recipient.forward_path) for number in numbers]
+        self.log.warn(
+            "{peer} does not know {recipients} with {suffix}: spam goes to them without it",
+            event="spam_suffix_unknown",
+            transaction=attempt.message.id,
+            peer=peer,
+            recipients=recipients,
+            suffix=suffix,
+        )
+
+
+def _without_suffix(attempt: Attempt, answered: Sequence[_Answered], spam_suffix: str) -> list[int]:
+    """Give those whose address was not known with the suffix, which the next transaction leaves out. Failed, the
+    message would be gone: spam is not reported."""
+    without = []
+    for number, result in answered:
+        if result is None or result.command != "RCPT" or not attempt.has_suffix(number, spam_suffix):
+            continue
+        if result.reply.permanent and (not result.reply.status or result.reply.status.startswith("5.1.")):
+            attempt.leave_suffix(number)
+            without.append(number)
+    return without
+
 
 def _settle(
     attempt: Attempt,
-    numbers: Sequence[int],
+    answered: Sequence[_Answered],
     transaction: MailTransaction,
     broken: str,
     connection: SmtpConnection,
@@ -172,7 +202,7 @@ def _settle(
     if connection.capabilities.dsn:
         action = ""
     delivered, too_many = False, False
-    for number, result in zip(numbers, transaction.results, strict=True):
+    for number, result in answered:
         if result is None:
             attempt.note(number, _broken(broken, peer, transaction, connection.ours))
             if transaction.content_complete:

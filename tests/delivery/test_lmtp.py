@@ -53,6 +53,40 @@ class LmtpTests(RelayTestCase):
             taken = [line for line in peer.sessions[-1] if line.startswith("RCPT")][-2:]
             self.assertEqual(taken, [f"RCPT TO:<{name}@example.org>" for name in names])
 
+    def test_spam_goes_to_who_is_not_known_with_the_suffix(self) -> None:
+        """It failed, and nobody was told: a store that lacks one line of configuration lost all spam."""
+        self.routes["store"] = schema.Route(hosts=(HOP,), protocol="lmtp", spam_suffix="+Spam")
+        unknown, known, saved = b"550 5.1.1 unknown\r\n", b"250 2.1.5 ok\r\n", b"250 2.0.0 saved\r\n"
+        peer = self.peer(LHLO=EHLO, RCPT=[known, unknown, unknown, known, unknown], end=saved)
+        judged = evolve(queued(), verdict=Verdict("spam", 0.0, (), ""))
+        one, other, stranger = self.deliver(judged, deliveries("route:store", THREE))
+        self.assertIsInstance(one, Delivered)
+        self.assertIsInstance(other, Delivered)
+        self.assertEqual((type(stranger), stranger.status), (Failed, "5.1.1"))
+        self.assertEqual(len(peer.contents), 2)
+        (commands,) = peer.sessions
+        names = [line[len("RCPT TO:<") :].partition("@")[0] for line in commands if line.startswith("RCPT")]
+        self.assertEqual(names, ["a+Spam", "b+Spam", "c+Spam", "b", "c"])
+
+    def test_where_nobody_is_known_with_the_suffix(self) -> None:
+        self.routes["store"] = schema.Route(hosts=(HOP,), protocol="lmtp", spam_suffix="+Spam")
+        no = b"503 5.5.1 no recipients\r\n"
+        peer = self.peer(LHLO=EHLO, RCPT=[b"550 unknown\r\n", b"250 2.1.5 ok\r\n"], DATA=[no, b"354 go\r\n"])
+        judged = evolve(queued(), verdict=Verdict("spam", 0.0, (), ""))
+        (outcome,) = self.deliver(judged, deliveries("route:store", THREE[:1]))
+        self.assertIsInstance(outcome, Delivered)
+        self.assertEqual(len(peer.contents), 1)
+
+    def test_a_full_mailbox_is_full_without_the_suffix_too(self) -> None:
+        self.routes["store"] = schema.Route(hosts=(HOP,), protocol="lmtp", spam_suffix="+Spam")
+        peer = self.peer(LHLO=EHLO, RCPT=b"552 5.2.2 full\r\n")
+        judged = evolve(queued(), verdict=Verdict("spam", 0.0, (), ""))
+        (outcome,) = self.deliver(judged, deliveries("route:store", ["a@example.org"]))
+        self.assertEqual(outcome.status, "5.2.2")
+        self.assertEqual(
+            [line for line in peer.sessions[-1] if line.startswith("RCPT")], ["RCPT TO:<a+Spam@example.org>"]
+        )
+
     def test_spam_that_was_released_goes_outside_under_its_own_address(self) -> None:
         """One smarthost may be the store's and the way out."""
         self.routes["store"] = schema.Route(hosts=(HOP,), spam_suffix="+Spam")

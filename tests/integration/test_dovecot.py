@@ -146,6 +146,14 @@ class SpamTests(DovecotTestCase):
         self.assertIn(b"Subject: prize", self.store.messages(JOE, "Spam")[0])
         self.assertEqual(self.store.messages(JANE), [])
 
+    async def test_spam_is_not_lost_in_a_store_without_details(self) -> None:
+        """Its recipient_delimiter is `+`: with another sign the whole is a name, and nobody's."""
+        gateway = await self.begin(more='spam_suffix = "=Spam"')
+        await self.send([JOE], SPAM)
+        await self.until(lambda: len(self.store.messages(JOE)) == 1)
+        unknown = await gateway.wait_for(event="spam_suffix_unknown")
+        self.assertEqual((unknown["recipients"], unknown["suffix"]), ([JOE], "=Spam"))
+
     async def test_spam_goes_to_its_folder_by_the_header(self) -> None:
         if reason := dovecot.without_sieve():
             self.skipTest(reason)
