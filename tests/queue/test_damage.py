@@ -9,6 +9,7 @@ from typing import Any
 
 from attrs import evolve
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred
 from twisted.logger import LogEvent, globalLogPublisher
 from twisted.trial.unittest import TestCase
 
@@ -45,7 +46,9 @@ class DamageTests(TestCase):
         self.addCleanup(globalLogPublisher.removeObserver, self.events.append)
 
     def make_store(self, directory: Path) -> SqliteStore:
-        return SqliteStore(directory, reactor, inline_size=10_000, minimum_free=0, clock=reactor)
+        store = SqliteStore(directory, reactor, inline_size=10_000, minimum_free=0, clock=reactor)
+        self.addCleanup(lambda: Deferred.fromCoroutine(store.close()))  # after a failure; else it is closed
+        return store
 
     def copy(self, source: Path, target: Path) -> None:
         """Copy it as a kill at this moment leaves it: nothing is being written."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from attrs import evolve
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
 from mailgw.mail.message import Message
@@ -39,7 +40,9 @@ class SalvageTests(TestCase):
         await store.close()
 
     def make_store(self, directory: Path) -> SqliteStore:
-        return SqliteStore(directory, reactor, inline_size=10_000, minimum_free=0, clock=reactor)
+        store = SqliteStore(directory, reactor, inline_size=10_000, minimum_free=0, clock=reactor)
+        self.addCleanup(lambda: Deferred.fromCoroutine(store.close()))  # after a failure; else it is closed
+        return store
 
     def salvage(self, directory: Path, target: Path) -> Salvage:
         with closing(Salvage(directory)) as damaged, closing(Target(target)) as queue:

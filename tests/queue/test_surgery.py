@@ -110,6 +110,8 @@ class BesideTests(TestCase):
             self.store, {"relay": self.agent}, self.reporter, clock, Random(1), Queue(**{"jitter": 0.0, **settings})
         )
         self.scheduler.start()
+        # Also after a failure: the threads of a store that is left open keep the process from ending.
+        self.addCleanup(lambda: Deferred.fromCoroutine(self.stop()))
 
     async def stop(self) -> None:
         await self.scheduler.stop(1.0)
