@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import pwd
 import shutil
@@ -49,6 +50,18 @@ service lmtp {{
   }}
 }}
 """
+# Without root it can be nobody else, and cannot change its root.
+_UNPRIVILEGED = """\
+default_internal_user = {user}
+default_internal_group = {group}
+default_login_user = {user}
+service anvil {{
+  chroot =
+}}
+service stats {{
+  chroot =
+}}
+"""
 _SIEVE = """require "fileinto";
 if header :is "X-Spam-Flag" "YES" {
   fileinto "Spam";
@@ -60,7 +73,11 @@ def absent() -> str:
     """Why no Dovecot can be started here; empty when one can."""
     if not shutil.which("dovecot") or not Path("/usr/lib/dovecot/lmtp").exists():
         return "dovecot with its LMTP server is not installed"
-    return "" if os.geteuid() == 0 else "dovecot has to be started by root"
+    try:
+        pwd.getpwuid(os.geteuid())
+    except KeyError:
+        return "dovecot does not run as a user without a name"
+    return ""
 
 
 def without_sieve() -> str:
@@ -88,9 +105,8 @@ class Dovecot:
     ) -> None:
         self.directory = directory
         self.socket = directory / "lmtp"
-        owner = pwd.getpwnam("nobody")
-        (directory / "mail").mkdir()
-        os.chown(directory / "mail", owner.pw_uid, owner.pw_gid)
+        self._owner = owner = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
+        self._make(directory / "mail")
         users = [
             f"{address}:{{PLAIN}}x:{owner.pw_uid}:{owner.pw_gid}::{directory}/mail::"
             + (f"userdb_quota_rule=*:storage={quotas[address]}" if address in quotas else "")
@@ -101,8 +117,7 @@ class Dovecot:
         plugin = ""
         if sieve:
             scripts = directory / "sieve"
-            scripts.mkdir()
-            os.chown(scripts, owner.pw_uid, owner.pw_gid)
+            self._make(scripts)
             (scripts / "spam.sieve").write_text(_SIEVE)
             plugin = f"sieve_before = {scripts}/spam.sieve"
         self._configuration = directory / "dovecot.conf"
@@ -114,7 +129,13 @@ class Dovecot:
             plugin=plugin,
             lmtp_plugins="quota sieve" if sieve else "quota",
         )
+        if os.geteuid() != 0:
+            text += _UNPRIVILEGED.format(user=owner.pw_name, group=grp.getgrgid(os.getegid()).gr_name)
         self._configuration.write_text(text)
+
+    def _make(self, folder: Path) -> None:
+        folder.mkdir()
+        os.chown(folder, self._owner.pw_uid, self._owner.pw_gid)
 
     def start(self) -> None:
         """Returns when it listens. Raises CalledProcessError."""
@@ -129,14 +150,12 @@ class Dovecot:
 
     def fill(self, address: str, size: int) -> None:
         """Put a message of that size into the inbox of a user who has had no mail yet."""
-        owner = pwd.getpwnam("nobody")
         place = self.directory / "mail" / address
         for folder in (place, *(place / part for part in ("cur", "new", "tmp"))):
-            folder.mkdir()
-            os.chown(folder, owner.pw_uid, owner.pw_gid)
+            self._make(folder)
         message = place / "cur" / f"1.filling,S={size}:2,S"
         message.write_bytes(b"Subject: x\n\n".ljust(size, b"x"))
-        os.chown(message, owner.pw_uid, owner.pw_gid)
+        os.chown(message, self._owner.pw_uid, self._owner.pw_gid)
 
     def messages(self, address: str, folder: str = "") -> list[bytes]:
         """What is in the inbox, or in a folder such as `Spam`."""
