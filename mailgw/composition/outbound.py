@@ -134,7 +134,9 @@ def _make_queue(
         minimum_free=settings.queue.minimum_free,
         clock=reactor,
     )
-    scheduler = Scheduler(store, agents, reporter, reactor, entropy, settings.queue, settings.reports.delay, observer)
+    scheduler = Scheduler(
+        store, agents, reporter, reactor, entropy, settings.queue, settings.reports.delay, observer, settings.sites
+    )
     watch = NudgeWatch(store.changed, scheduler.look_again, reactor)
     return _Queue(
         store,

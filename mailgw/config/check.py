@@ -11,6 +11,7 @@ import attrs
 from mailgw.config import endpoints
 from mailgw.config.check_clients import check_clients
 from mailgw.config.check_relay import check_next_hop, check_relay, is_domain_name
+from mailgw.config.check_sites import check_sites
 from mailgw.config.check_submission import check_submission
 from mailgw.config.schema import Domain, Settings
 from mailgw.config.text import quote_key
@@ -31,6 +32,7 @@ def check_settings(settings: Settings) -> Iterator[Finding]:
     yield from _check_tls(settings)
     yield from _check_domains(settings)
     yield from check_relay(settings)
+    yield from check_sites(settings)
     yield from check_submission(settings)
     yield from _check_tls_policies(settings)
     yield from _check_names(settings)

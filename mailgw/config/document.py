@@ -60,6 +60,7 @@ _COMMENTED: Mapping[str, Any] = {
     },
     "rules": {"newsletter": {"senders": ["news.example.org"], "via": "route:smarthost"}},
     "send_as": {"alice@example.org": {"addresses": ["info@example.org", "*.lists.example.org"]}},
+    "sites": {"*.mail.example": {"concurrency": 3, "messages": 100}},
     "tls_policies": {"bank.example": {"tls": "verified"}},
     "rates": {
         name: attrs.asdict(rate, filter=lambda field, value: value != ()) for name, rate in DEFAULT_RATES.items()

@@ -16,6 +16,13 @@ _REFUSED = {
     "DATA": "the message was refused unseen",
     "end of data": "the message was refused",
 }
+# As large providers word it; greylisting, which is about one sender and recipient, has other words.
+_SLOW_DOWN = re.compile(
+    r"rate[- ]?limit|throttl|slow(?:ing)? down|too (?:many|much) (?:messages|mails?|connections|sessions|traffic)"
+    r"|too (?:fast|quickly)|unusual rate|(?:sending|message|connection) rate"
+    r"|messages? from .{1,80} temporarily deferred",
+    re.IGNORECASE,
+)
 _TOO_MANY = re.compile(r"too many.{0,20}recipient", re.IGNORECASE)
 
 
@@ -67,11 +74,23 @@ def outcome_of(reply: Reply, command: str, peer: str, detail: str = "") -> Outco
     refused = _REFUSED.get(command, f"{command} was refused")
     if reply.code == 421:
         return Delayed(_status(reply, "4.3.2"), "the session was ended", peer, reply, site_wide=True)
+    if reply.temporary and _is_slow_down(reply):
+        return Delayed(_status(reply, "4.7.0"), "it takes no more from us for now", peer, reply, site_wide=True)
     if reply.temporary:
         return Delayed(_status(reply, "4.0.0"), f"{refused} for now", peer, reply)
     if is_too_many_recipients(reply, command):
         return Delayed("4.5.3", f"{refused} for now", peer, reply)
     return Failed(_status(reply, _PERMANENT.get(reply.code, "5.0.0")), refused, peer, reply)
+
+
+def _is_slow_down(reply: Reply) -> bool:
+    """Whether a refusal is about how much we send, whatever the message and the recipient: then the others wait too.
+
+    A mailbox that gets too much (X.2.x) is that recipient's matter, and 452 a full transaction or disk.
+    """
+    if reply.code == 452 or reply.status.startswith("4.2."):
+        return False
+    return reply.status == "4.7.28" or bool(_SLOW_DOWN.search(reply.text))
 
 
 def is_too_many_recipients(reply: Reply, command: str) -> bool:

@@ -103,6 +103,10 @@ def share(settings: Settings, workers: int) -> Settings:
             site_concurrency=part(queue.site_concurrency),
             site_start=part(queue.site_start),
         ),
+        sites={
+            name: evolve(rule, concurrency=part(rule.concurrency), messages=part(rule.messages))
+            for name, rule in settings.sites.items()
+        },
         rates={
             name: evolve(rate, limit=part(rate.limit)) for name, rate in {**DEFAULT_RATES, **settings.rates}.items()
         },

@@ -12,7 +12,7 @@ from twisted.logger import Logger
 
 from mailgw.queue.agent import DeliveryAgent, FateObserver, Reporter
 from mailgw.queue.item import Delayed, Delivered, Delivery, Discarded, Failed, Outcome, QueuedMessage, Reportable
-from mailgw.queue.retry import RetryPolicy, words
+from mailgw.queue.retry import words
 from mailgw.queue.site import Job, Site
 from mailgw.queue.store import Entry, Settlement
 
@@ -36,13 +36,11 @@ class Attempts:
         self,
         agents: Mapping[str, DeliveryAgent],
         reporter: Reporter,
-        retry: RetryPolicy,
         clock: IReactorTime,
         observer: FateObserver | None = None,
     ) -> None:
         self._agents = agents
         self._reporter = reporter
-        self._retry = retry
         self._clock = clock
         self._observer = observer
 
@@ -74,21 +72,23 @@ class Attempts:
         trouble = next((outcome for outcome in outcomes if isinstance(outcome, Delayed) and outcome.site_wide), None)
         return Attempted((*late, *zip(deliveries, outcomes, strict=True)), trouble or outcomes[0], untried)
 
-    def conclude(self, message: QueuedMessage, attempted: Attempted) -> tuple[list[Settlement], Sequence[Entry]]:
+    def conclude(
+        self, site: Site, message: QueuedMessage, attempted: Attempted
+    ) -> tuple[list[Settlement], Sequence[Entry]]:
         """Give what to write: the deliveries that are settled or wait again, and the reports to the sender."""
         now = self._clock.seconds()
         settlements: list[Settlement] = []
         reported: list[tuple[Delivery, Reportable]] = []
         for delivery, trouble in attempted.untried:
-            waiting = self._retry.told(delivery, trouble, now)
+            waiting = site.retry.told(delivery, trouble, now)
             settlements.append(Settlement(delivery.id, waiting))
             reported.append((waiting, trouble))
         for delivery, outcome in attempted.results:
-            following = self._retry.after(message, delivery, outcome, now) if isinstance(outcome, Delayed) else outcome
+            following = site.retry.after(message, delivery, outcome, now) if isinstance(outcome, Delayed) else outcome
             if isinstance(following, Delivery):
                 self._log_delayed(message, following)
                 settlements.append(Settlement(delivery.id, following))
-                if isinstance(outcome, Delayed) and self._retry.is_report_due(message, delivery, now):
+                if isinstance(outcome, Delayed) and site.retry.is_report_due(message, delivery, now):
                     reported.append((following, outcome))
                 continue
             given_up = str(delivery.destination) if isinstance(following, Failed) else ""
@@ -112,7 +112,7 @@ class Attempts:
                 session=message.session_id,
             )
             kept = {
-                delivery.id: self._kept(message, delivery, outcome, now)
+                delivery.id: self._kept(site, delivery, outcome, now)
                 for delivery, outcome in reported
                 if isinstance(outcome, Failed)
             }
@@ -141,16 +141,16 @@ class Attempts:
         untried: list[tuple[Delivery, Delayed]] = []
         deliveries = []
         for delivery in job.deliveries:
-            if self._retry.has_expired(message, delivery, now):
+            if site.retry.has_expired(message, delivery, now):
                 late.append((delivery, trouble))
-            elif self._retry.is_report_due(message, delivery, now):
+            elif site.retry.is_report_due(message, delivery, now):
                 untried.append((delivery, trouble))
             else:
                 deliveries.append(delivery)
         return tuple(late), tuple(untried), deliveries
 
-    def _kept(self, message: QueuedMessage, delivery: Delivery, outcome: Failed, now: float) -> Settlement:
-        due = now + self._retry.site_pause(delivery.attempts + 1)
+    def _kept(self, site: Site, delivery: Delivery, outcome: Failed, now: float) -> Settlement:
+        due = now + site.retry.site_pause(delivery.attempts + 1)
         return Settlement(delivery.id, evolve(delivery, due=due, attempts=delivery.attempts + 1, last=words(outcome)))
 
     def _log_delayed(self, message: QueuedMessage, delivery: Delivery) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import inf
 from random import Random
 
 from attrs import evolve
 
-from mailgw.config.schema import Queue
-from mailgw.queue.item import Delayed, Delivery, Failed, QueuedMessage
+from mailgw.config.schema import Queue, SiteRule
+from mailgw.queue.item import Delayed, Delivery, Failed, Priority, QueuedMessage
 
 # A site that was down for a day is looked after at least this often, so that mail goes soon after it is back.
 _LONGEST_PAUSE = 1800.0
@@ -20,7 +21,18 @@ class RetryPolicy:
         self._settings = settings
         self._delay_reports = sorted(delay_reports)
         self._random = random
-        self._schedule = settings.retry or Queue().retry
+        people = settings.retry or Queue().retry
+        self._schedules = {Priority.PEOPLE: people, Priority.BULK: settings.bulk_retry or people}
+        self._lifetime = inf
+
+    def towards(self, rule: SiteRule) -> RetryPolicy:
+        """The same, as it is towards a site with a rule of its own."""
+        if not rule.retry and not rule.lifetime:
+            return self
+        settings = evolve(self._settings, retry=rule.retry, bulk_retry=()) if rule.retry else self._settings
+        policy = RetryPolicy(settings, self._random, self._delay_reports)
+        policy._lifetime = rule.lifetime or inf
+        return policy
 
     def after(self, message: QueuedMessage, delivery: Delivery, outcome: Delayed, now: float) -> Delivery | Failed:
         """Give the delivery's next state after an attempt that did not settle it, or its failure."""
@@ -33,7 +45,8 @@ class RetryPolicy:
         limit = self._limit(message, delivery)
         if now >= limit:
             return self.expired(message, outcome, now)
-        pause = self._jittered(self._schedule[min(attempts, len(self._schedule)) - 1])
+        schedule = self._schedules[delivery.priority]
+        pause = self._jittered(schedule[min(attempts, len(schedule)) - 1])
         # The last try is at the end of the lifetime, not long before it; and when the sender is to hear of the delay
         # there is one, so that it hears how things are then.
         due = min((now + pause, limit, *(at for at in self._report_times(message) if at > now)))
@@ -41,7 +54,7 @@ class RetryPolicy:
 
     def told(self, delivery: Delivery, trouble: Delayed, now: float) -> Delivery:
         """Give the next state of a delivery that was not tried: its sender heard that it waits for its site."""
-        return evolve(delivery, due=now + self._jittered(self._schedule[0]), last=words(trouble))
+        return evolve(delivery, due=now + self._jittered(self._schedules[delivery.priority][0]), last=words(trouble))
 
     def is_report_due(self, message: QueuedMessage, delivery: Delivery, now: float) -> bool:
         """Whether the sender is to hear of the delay now: once for each time, since the next try comes after it."""
@@ -65,12 +78,14 @@ class RetryPolicy:
 
     def site_pause(self, failures: int) -> float:
         """Give the seconds for which a site is left alone after that many failures in a row (from 1)."""
-        return self._jittered(min(self._schedule[min(failures, len(self._schedule)) - 1], _LONGEST_PAUSE))
+        schedule = self._schedules[Priority.PEOPLE]
+        return self._jittered(min(schedule[min(failures, len(schedule)) - 1], _LONGEST_PAUSE))
 
     def _limit(self, message: QueuedMessage, delivery: Delivery) -> float:
+        limit = min(delivery.expires, message.received + self._lifetime)
         if message.envelope.reverse_path is None:
-            return min(delivery.expires, message.received + self._settings.report_lifetime)
-        return delivery.expires
+            return min(limit, message.received + self._settings.report_lifetime)
+        return limit
 
     def _jittered(self, seconds: float) -> float:
         return seconds * (1.0 + self._settings.jitter * self._random.uniform(-1.0, 1.0))

@@ -13,14 +13,16 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from mailgw.config.schema import Queue
+from mailgw.config.schema import Queue, SiteRule
 from mailgw.mail.reply import TemporaryFailure
 from mailgw.queue.agent import DeliveryAgent, FateObserver, Reporter
 from mailgw.queue.attempt import Attempted, Attempts
 from mailgw.queue.backlog import Backlog
 from mailgw.queue.item import Delayed, Delivery, DeliveryId, Failed, QueuedMessage
+from mailgw.queue.pace import Pace
 from mailgw.queue.retry import RetryPolicy
 from mailgw.queue.site import Job, Site
+from mailgw.queue.siterules import SiteRules
 from mailgw.queue.sites import Pending, Sites
 from mailgw.queue.store import Entry, QueueStore, Settlement
 from mailgw.queue.turns import Turns
@@ -50,16 +52,19 @@ class Scheduler:
         settings: Queue,
         delay_reports: Sequence[float] = (),
         observer: FateObserver | None = None,
+        rules: Mapping[str, SiteRule] = {},
     ) -> None:
-        """`agents` are keyed by `Destination.agent`. The store is to be open before `start`."""
+        """`agents` are keyed by `Destination.agent`; `rules` are [sites]. The store is to be open before `start`."""
         self._store = store
         self._agents = agents
         self._clock: Any = clock
-        self._turns = Turns(settings.concurrency, self._begin)
+        self._turns = Turns(settings.concurrency, self._begin, self._dispatch, clock)
         self._retry = RetryPolicy(settings, random, delay_reports)
-        self._attempts = Attempts(agents, reporter, self._retry, clock, observer)
+        self._settings = settings
+        self._rules = SiteRules(rules)
+        self._attempts = Attempts(agents, reporter, clock, observer)
         self._window = Window(settings.window)
-        self._sites = Sites(agents, settings.site_concurrency, settings.site_start, self._found)
+        self._sites = Sites(agents, self._make_site, self._found)
         self._backlog = Backlog(store, self._window, self._sites, clock, self._take)
         self._running = False
         self._tasks: set[Deferred[None]] = set()
@@ -124,6 +129,14 @@ class Scheduler:
             task.cancel()
 
     # Into a site.
+
+    def _make_site(self, name: str) -> Site:
+        rule = self._rules.of(name)
+        concurrency = rule.concurrency or self._settings.site_concurrency
+        # What is ours, folders and routes, can bear all from the first.
+        start = self._settings.site_start if name.startswith("mx:") else concurrency
+        pace = Pace(rule.messages, rule.period) if rule.messages else None
+        return Site(name, concurrency, start, self._retry.towards(rule), pace)
 
     def _take(self, fresh: Sequence[Pending]) -> None:
         """Bring deliveries that came into the window to their sites, all of them before one is begun: they may go
@@ -214,7 +227,7 @@ class Scheduler:
             return
         self._learn(site, attempted, started)
         self._dispatch()  # the next attempt need not wait for this one's settlement
-        settlements, reports = self._attempts.conclude(message, attempted)
+        settlements, reports = self._attempts.conclude(site, message, attempted)
         await self._settle(message.id, settlements, reports)
         now = self._now()
         for settlement in settlements:
@@ -308,7 +321,7 @@ class Scheduler:
             return
         if not site.failed(started, self._clock.seconds(), outcome):
             return
-        pause = self._retry.site_pause(site.failures)
+        pause = site.retry.site_pause(site.failures)
         site.paused = self._clock.callLater(pause, self._resume, site)
         self._backlog.paused(site)
         for delivery in site.clear():

@@ -10,7 +10,9 @@ from attrs import Factory, define, field
 from twisted.internet.interfaces import IDelayedCall
 
 from mailgw.queue.item import Delayed, Delivery, Destination, Priority, QueuedMessage
+from mailgw.queue.pace import Pace
 from mailgw.queue.priority import room_for
+from mailgw.queue.retry import RetryPolicy
 
 # One turn of so many is for bulk, while there is any.
 _TURNS = 8
@@ -59,6 +61,9 @@ class Site:
     name: str
     concurrency: int
     start: int
+    retry: RetryPolicy
+    pace: Pace | None = None
+    """How often an attempt may begin; None: as often as may be."""
     limit: int = field(init=False)
     """Attempts at the same time, for now."""
     failures: int = 0

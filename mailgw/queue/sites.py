@@ -25,15 +25,13 @@ class Sites:
     def __init__(
         self,
         agents: Mapping[str, DeliveryAgent],
-        concurrency: int,
-        start: int,
+        make_site: Callable[[str], Site],
         found: Callable[[Site, Sequence[Pending]], None],
     ) -> None:
-        """A site has `concurrency` attempts at the same time at most, one of the world `start` at first. `found` is
-        called with the deliveries that were given to `look_up`, when their site is known."""
+        """`make_site` makes one of that name; `found` is called with the deliveries that were given to `look_up`, when
+        their site is known."""
         self._agents = agents
-        self._concurrency = concurrency
-        self._start = start
+        self._make_site = make_site
         self._found = found
         self._sites: dict[str, Site] = {}
         self._known: dict[Destination, Site] = {}
@@ -123,8 +121,6 @@ class Sites:
     def _place(self, destination: Destination, name: str) -> None:
         site = self._sites.get(name)
         if site is None:
-            site = self._sites[name] = Site(
-                name, self._concurrency, self._start if name.startswith("mx:") else self._concurrency
-            )
+            site = self._sites[name] = self._make_site(name)
         self._known[destination] = site
         self._found(site, self._pending.pop(destination))

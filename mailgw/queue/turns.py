@@ -5,15 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
 from mailgw.queue.item import Priority
+from mailgw.queue.pace import Pace
 from mailgw.queue.priority import room_for
 from mailgw.queue.site import Job, Site
 from mailgw.queue.window import may_grow
 
 
 class Turns:
-    def __init__(self, concurrency: int, begin: Callable[[Site, Job], None]) -> None:
-        """`begin` is called with each job whose turn has come, `concurrency` of them at a time at most."""
+    def __init__(
+        self, concurrency: int, begin: Callable[[Site, Job], None], wake: Callable[[], None], clock: IReactorTime
+    ) -> None:
+        """`begin` is called with each job whose turn has come, `concurrency` of them at a time at most; `wake` when it
+        has become time for one."""
+        self._wake = wake
+        self._clock = clock
+        self._postponed: dict[Site, IDelayedCall] = {}
         self._concurrency = concurrency
         self._begin = begin
         self._active = [0 for _ in Priority]
@@ -42,6 +51,9 @@ class Turns:
 
     def clear(self) -> None:
         """Nothing waits any more."""
+        for call in self._postponed.values():
+            call.cancel()
+        self._postponed.clear()
         for ready in self._ready:
             ready.clear()
 
@@ -73,6 +85,22 @@ class Turns:
                 for priority, site in held_back:
                     self._ready[priority][site] = None
 
+    def _is_time(self, site: Site, pace: Pace) -> bool:
+        """Whether an attempt may begin at the site now; else see to it that it comes back when one may."""
+        now = self._clock.seconds()
+        wait = pace.wait(now)
+        if not wait:
+            pace.take(now)
+            return True
+        if site not in self._postponed:
+            self._postponed[site] = self._clock.callLater(wait, self._go_on, site)
+        return False
+
+    def _go_on(self, site: Site) -> None:
+        del self._postponed[site]
+        self.ready(site)
+        self._wake()
+
     def _start_one(self, held_back: list[tuple[Priority, Site]]) -> bool:
         for priority, ready in zip(Priority, self._ready, strict=True):
             free = room_for(priority, self._concurrency, *self._active)
@@ -84,6 +112,8 @@ class Turns:
                 if not may_grow(site.taken(priority), free):
                     held_back.append((priority, site))
                     continue
+                if site.pace is not None and not self._is_time(site, site.pace):
+                    continue  # it comes back when it is
                 job = site.next(priority)
                 self._active[job.priority] += 1
                 self.ready(site)

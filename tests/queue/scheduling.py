@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from mailgw.config.schema import Queue
+from mailgw.config.schema import Queue, SiteRule
 from mailgw.mail.reply import Reply
 from mailgw.queue.item import Delayed, Destination, Failed
 from mailgw.queue.memory import MemoryStore
@@ -37,7 +37,9 @@ class SchedulerCase(SynchronousTestCase):
         self.reporter = FakeReporter()
         self.scheduler = self.make_scheduler()
 
-    def make_scheduler(self, delay_reports: Sequence[float] = (), **settings: Any) -> Scheduler:
+    def make_scheduler(
+        self, delay_reports: Sequence[float] = (), rules: Mapping[str, SiteRule] = {}, **settings: Any
+    ) -> Scheduler:
         self.scheduler = Scheduler(
             self.store,
             {"relay": self.agent},
@@ -46,6 +48,7 @@ class SchedulerCase(SynchronousTestCase):
             Random(1),
             Queue(**{"jitter": 0.0, "site_start": 1000, **settings}),
             delay_reports,
+            rules=rules,
         )
         return self.scheduler
 

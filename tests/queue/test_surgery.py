@@ -195,6 +195,7 @@ class BesideTests(TestCase):
         await self.start(site_concurrency=1)
         self.agent.answer = lambda delivery: None
         await self.put(1)
+        await self.until(lambda: not self.scheduler._backlog._reading)
         now = clock.seconds()
         put = entry("01ABCDEFGH000002", (RELAY, RELAY, RELAY), due=now, expires=now + 10000)
         await self.store.put(put)

@@ -5,7 +5,17 @@ relative to the folder of mailgw.toml where they are not absolute. Times are sec
 A module holds the sections of one step of the mail's way.
 """
 
-from mailgw.config.schema.delivery import Forwarding, Quarantine, Queue, Relay, RelayRule, Reports, Route, TlsPolicy
+from mailgw.config.schema.delivery import (
+    Forwarding,
+    Quarantine,
+    Queue,
+    Relay,
+    RelayRule,
+    Reports,
+    Route,
+    SiteRule,
+    TlsPolicy,
+)
 from mailgw.config.schema.filtering import (
     DEFAULT_COMBINATIONS,
     Combination,
@@ -64,6 +74,7 @@ __all__ = [
     "SendAs",
     "Settings",
     "Signing",
+    "SiteRule",
     "Submission",
     "Thresholds",
     "Timeouts",

@@ -155,6 +155,7 @@ class Queue:
     jitter: float = setting(
         "Each of them is moved by up to this share, so that tries spread out.", 0.1, minimum=0, maximum=1
     )
+    bulk_retry: tuple[float, ...] = setting("The same for bulk and reports. Empty: as `retry`.", ())
     attempts: int = setting("Tries after which a delivery fails. 0: only its lifetime ends it.", 0, minimum=0)
     lifetime: float = setting("Time after which a delivery fails.", 432000.0)
     report_lifetime: float = setting("The same for mail from the null reverse-path: reports.", 172800.0)
@@ -175,6 +176,20 @@ class Queue:
         50,
     )
     minimum_free: int = setting("Free disk below which no message is accepted.", 64 * 1024 * 1024, minimum=0)
+
+
+@frozen
+class SiteRule:
+    """What holds towards one site: the MX hosts of a domain (by one of them, or `*.DOMAIN` for all below it), or the
+    hosts of a route (`route:NAME`). `*` is for all. The first section that fits counts, in the order of this file."""
+
+    concurrency: int = setting("Deliveries at the same time. 0: `site_concurrency` of [queue].", 0, minimum=0)
+    messages: int = setting("Messages in a `period`, spread over it. 0: as many as come.", 0, minimum=0)
+    period: float = setting("See `messages`.", 60.0)
+    retry: tuple[float, ...] = setting("Time before each next try. Empty: as in [queue].", ())
+    lifetime: float = setting(
+        "Time after which a delivery fails, when it is less than that of [queue]. 0: as in [queue].", 0.0, minimum=0
+    )
 
 
 @frozen

@@ -7,7 +7,7 @@ from typing import Literal
 
 from attrs import field, frozen
 
-from mailgw.config.schema.delivery import Forwarding, Quarantine, Queue, Relay, Reports, Route, TlsPolicy
+from mailgw.config.schema.delivery import Forwarding, Quarantine, Queue, Relay, Reports, Route, SiteRule, TlsPolicy
 from mailgw.config.schema.operation import Dns, History, Log
 from mailgw.config.schema.reception import Limits, Listener, Rate, Submission, Timeouts, Tls, Trace
 from mailgw.config.schema.reports import DmarcReports, TlsReports
@@ -54,6 +54,7 @@ class Settings:
     )
     signing: Signing = field(factory=Signing)
     queue: Queue = field(factory=Queue)
+    sites: Mapping[str, SiteRule] = setting("Rates, concurrency and tries by site.", {})
     reports: Reports = field(factory=Reports)
     forwarding: Forwarding = field(factory=Forwarding)
     quarantine: Quarantine = field(factory=Quarantine)
