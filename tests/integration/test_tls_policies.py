@@ -149,6 +149,25 @@ class TlsPoliciesTests(EximTestCase, PostfixTestCase):
             delivered = await gateway.wait_for(event="delivered", recipient=recipient)
             self.assertRegex(delivered["detail"], r"TLSv1\.[23], certificate verified")
 
+    async def test_exim_gets_its_mail_with_a_new_certificate(self) -> None:
+        port = free_port()
+        await self.make_world(zone={"exim.test": {"MX": ["10 mx.exim.test."]}, "mx.exim.test": {"A": [EXIM]}})
+        gateway = await self.start_gateway(
+            {"ca.pem": AUTHORITY.pem.decode()},
+            relay_port=f'{port}\nca_file = "ca.pem"',
+            more='[queue]\nretry = [1.0]\njitter = 0.0\n[tls_policies."exim.test"]\ntls = "verified"\n',
+        )
+        old, new = AUTHORITY.issue("mx.exim.test", days=-2), AUTHORITY.issue("mx.exim.test")
+        await self.start_exim(gateway.ports["mx"], port, identity=(old.pem, old.key_pem))
+        delayed = await self.outcome(gateway, "exim.test", "delayed")
+        self.assertRegex(delayed["reason"], r"^4\.7\.5 .*a certificate that has expired")
+        self.assertEqual(self.inbox(), b"")
+        (self.folder / "key.pem").write_bytes(new.key_pem)
+        (self.folder / "certificate.pem").write_bytes(new.pem)
+        delivered = await gateway.wait_for(event="delivered", recipient="x@exim.test")
+        self.assertRegex(delivered["detail"], r"TLSv1\.[23], certificate verified")
+        self.assertRegex(self.log(), r"<= alice@example\.test .* P=esmtps .*X=TLS1\.[23]")
+
     @staticmethod
     def set(etc: Path, name: str, value: str) -> None:
         main = etc / "main.cf"
