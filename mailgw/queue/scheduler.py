@@ -175,10 +175,10 @@ class Scheduler:
 
     def _dispatch(self) -> None:
         """Start what may start."""
-        if not self._running or self._turns.are_held:
+        if not self._running or self._turns.are_held or not self._turns.waiting:
             return
-        with self._turns.held():
-            if self._turns.waiting and self._store.changed():
+        if self._store.changed():
+            with self._turns.held():
                 self.look_again()  # what waits here may be gone
         self._turns.go()
 

@@ -13,6 +13,8 @@ from mailgw.queue.priority import room_for
 from mailgw.queue.site import Job, Site
 from mailgw.queue.window import may_grow
 
+_PRIORITIES = tuple(Priority)
+
 
 class Turns:
     def __init__(
@@ -37,7 +39,8 @@ class Turns:
     @property
     def waiting(self) -> bool:
         """Whether there may be something to start."""
-        return any(self._ready)
+        people, bulk = self._ready
+        return bool(people or bulk)
 
     @property
     def are_held(self) -> bool:
@@ -74,16 +77,17 @@ class Turns:
 
     def go(self) -> None:
         """Start what may start."""
-        if self._held:
+        if self._held or not self.waiting:
             return  # an attempt that ends at once comes back here: the loop below sees what it freed
         held_back: list[tuple[Priority, Site]] = []
-        with self.held():
-            try:
-                while self._start_one(held_back):
-                    pass
-            finally:
-                for priority, site in held_back:
-                    self._ready[priority][site] = None
+        self._held = True
+        try:
+            while self._start_one(held_back):
+                pass
+        finally:
+            self._held = False
+            for priority, site in held_back:
+                self._ready[priority][site] = None
 
     def _is_time(self, site: Site, pace: Pace) -> bool:
         """Whether an attempt may begin at the site now; else see to it that it comes back when one may."""
@@ -102,7 +106,9 @@ class Turns:
         self._wake()
 
     def _start_one(self, held_back: list[tuple[Priority, Site]]) -> bool:
-        for priority, ready in zip(Priority, self._ready, strict=True):
+        for priority, ready in zip(_PRIORITIES, self._ready, strict=True):
+            if not ready:
+                continue
             free = room_for(priority, self._concurrency, *self._active)
             while ready and free > 0:
                 site = next(iter(ready))
