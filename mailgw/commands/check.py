@@ -54,7 +54,7 @@ def _errors_of_parts(path: Path) -> Iterator[ConfigError]:
 
 def _errors_of_secrets(settings: Settings, path: Path) -> Iterator[ConfigError]:
     """Look at certificates, keys and passwords: what the gateway reads when it starts, or later."""
-    from mailgw.delivery.clienttls import TrustError, read_trust
+    from mailgw.delivery.tls.client import TrustError, read_trust
     from mailgw.operation.tls import TlsError, server_options
 
     try:
@@ -76,8 +76,8 @@ def _errors_of_secrets(settings: Settings, path: Path) -> Iterator[ConfigError]:
 
 def _look_at_keys(settings: Settings) -> tuple[Sequence[str], Sequence[ConfigError]]:
     """Give what is to be said about the DKIM keys, and what is wrong with them."""
-    from mailgw.delivery.signing_domains import remarks
-    from mailgw.delivery.signing_keys import read_keys
+    from mailgw.delivery.dkim.domains import remarks
+    from mailgw.delivery.dkim.keys import read_keys
 
     if not settings.signing.enabled:
         return (), ()

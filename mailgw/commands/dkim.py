@@ -17,10 +17,10 @@ from mailgw.commands.output import moment
 from mailgw.commands.running import run_in_reactor
 from mailgw.config.errors import ConfigurationErrors
 from mailgw.config.schema import Settings
-from mailgw.delivery.key_rotation import KINDS, KeyFolder, Kind, Owner, Step, next_step
-from mailgw.delivery.publication import Publication, look_up, zone_line
-from mailgw.delivery.signing_domains import our_domains
-from mailgw.delivery.signing_keys import StoredKey, read_keys
+from mailgw.delivery.dkim.domains import our_domains
+from mailgw.delivery.dkim.keys import StoredKey, read_keys
+from mailgw.delivery.dkim.publication import Publication, look_up, zone_line
+from mailgw.delivery.dkim.rotation import KINDS, KeyFolder, Kind, Owner, Step, next_step
 from mailgw.mail.address import AddressError, ascii_domain, parse_domain
 
 T = TypeVar("T")

@@ -77,7 +77,7 @@ async def _examine(
     reactor: Any, settings: Settings, addresses: Sequence[str], offline: bool, findings: list[Finding]
 ) -> None:
     # The reactor and what needs it: other commands need not wait for their import.
-    from mailgw.delivery.signing_keys import read_keys
+    from mailgw.delivery.dkim.keys import read_keys
     from mailgw.dns.resolver import DnsResolver
     from mailgw.doctor.examine import examine
     from mailgw.doctor.site import make_site

@@ -37,9 +37,9 @@ class Look:
 def make_look(reactor: Any, settings: Settings) -> Look:
     """Make it. Raises ClickException for a file of certificates that is wrong."""
     # What needs the reactor is imported here: other commands need not wait for it.
-    from mailgw.delivery.choice import AccessChooser
-    from mailgw.delivery.clienttls import TrustError, read_trust
     from mailgw.delivery.sessions import Sessions
+    from mailgw.delivery.tls.choice import AccessChooser
+    from mailgw.delivery.tls.client import TrustError, read_trust
     from mailgw.dns.resolver import DnsResolver
     from mailgw.mta_sts.fetching import PolicyFetcher
     from mailgw.mta_sts.finder import PolicyFinder

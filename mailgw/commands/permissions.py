@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 from mailgw.config.schema import Settings
 from mailgw.config.text import quote_key
-from mailgw.delivery.signing_keys import key_files
+from mailgw.delivery.dkim.keys import key_files
 
 
 def problems_of_user(settings: Settings) -> list[tuple[str, str]]:

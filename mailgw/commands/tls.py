@@ -24,7 +24,7 @@ from mailgw.mta_sts.store import MIGRATIONS, forget
 from mailgw.state.database import StateUnusable, connect, transact
 
 if TYPE_CHECKING:
-    from mailgw.delivery.tlsview import DomainView, HostView
+    from mailgw.delivery.tls.view import DomainView, HostView
 
 
 @click.command()
@@ -78,8 +78,8 @@ def _forget(path: Path, domain: str) -> bool:
 
 async def _look(reactor: Any, settings: Settings, domains: Sequence[str], views: list[DomainView]) -> None:
     # What needs the reactor is imported here: other commands need not wait for it.
-    from mailgw.delivery.domainpolicies import DomainPolicies
-    from mailgw.delivery.tlsview import look_at
+    from mailgw.delivery.tls.domain_policies import DomainPolicies
+    from mailgw.delivery.tls.view import look_at
 
     look = make_look(reactor, settings)
     policies = DomainPolicies(settings.tls_policies)

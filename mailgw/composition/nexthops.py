@@ -10,11 +10,11 @@ from attrs import frozen
 
 from mailgw.config.errors import ConfigError, ConfigurationErrors
 from mailgw.config.schema import Settings
-from mailgw.delivery.choice import AccessChooser, problem_result
-from mailgw.delivery.clienttls import ClientTls, TrustError, read_trust
-from mailgw.delivery.danewatch import DaneWatch
 from mailgw.delivery.sessions import Sessions
-from mailgw.delivery.tlsresults import TlsObserver
+from mailgw.delivery.tls.choice import AccessChooser, problem_result
+from mailgw.delivery.tls.client import ClientTls, TrustError, read_trust
+from mailgw.delivery.tls.results import TlsObserver
+from mailgw.delivery.tls.watch import DaneWatch
 from mailgw.dns.interface import Resolver
 from mailgw.mta_sts.fetching import PolicyFetcher
 from mailgw.mta_sts.finder import OnFailure, PolicyFinder

@@ -14,14 +14,14 @@ from mailgw.composition.nexthops import make_next_hops
 from mailgw.config.schema import Settings
 from mailgw.delivery.alias import AliasAgent
 from mailgw.delivery.callahead import CallAhead
+from mailgw.delivery.dkim.signing import CurrentKeys, Signer
 from mailgw.delivery.dsn import ReportWriter
 from mailgw.delivery.forward import ForwardAgent, UnforwardableAgent
 from mailgw.delivery.holdnotice import HoldNotices
 from mailgw.delivery.maildir import MaildirAgent
 from mailgw.delivery.relay import RelayAgent
 from mailgw.delivery.sessions import Sessions
-from mailgw.delivery.signing import CurrentKeys, Signer
-from mailgw.delivery.tlsresults import TlsObserver
+from mailgw.delivery.tls.results import TlsObserver
 from mailgw.dns.interface import Resolver
 from mailgw.mail.address import Mailbox
 from mailgw.operation import workers

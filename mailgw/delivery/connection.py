@@ -21,7 +21,7 @@ from zope.interface import implementer
 from mailgw.config import schema
 from mailgw.config.endpoints import is_socket
 from mailgw.delivery.classify import Peer
-from mailgw.delivery.clienttls import UnverifiedTls
+from mailgw.delivery.tls.client import UnverifiedTls
 from mailgw.mail.message import FileContent, Message
 from mailgw.mail.reply import Reply
 from mailgw.mail.tlsresult import FailureType

@@ -7,9 +7,9 @@ from typing import Literal
 from attrs import evolve, frozen
 
 from mailgw.delivery.classify import Unreachable, greeting_refused
-from mailgw.delivery.clienttls import ClientTls, TlsVersion, UnverifiedTls
 from mailgw.delivery.connection import SessionLost, SmtpConnection
-from mailgw.delivery.tlsa import HostTlsa, shown
+from mailgw.delivery.tls.client import ClientTls, TlsVersion, UnverifiedTls
+from mailgw.delivery.tls.tlsa import HostTlsa, shown
 from mailgw.mail.reply import Reply
 from mailgw.queue.item import Delayed
 from mailgw.smtp.client import Capabilities, auth_login, auth_plain, command

@@ -8,7 +8,6 @@ from typing import Literal
 from attrs import define, evolve
 from twisted.logger import Logger
 
-from mailgw.delivery import tlspolicy
 from mailgw.delivery.attempt import Attempt, Signer
 from mailgw.delivery.classify import Peer, Unreachable, is_too_many_recipients, outcome_of
 from mailgw.delivery.connection import SmtpConnection
@@ -16,6 +15,7 @@ from mailgw.delivery.downhosts import Server
 from mailgw.delivery.lookuptime import LookupTime
 from mailgw.delivery.opening import Access
 from mailgw.delivery.sessions import NextHops, Sessions
+from mailgw.delivery.tls import requiretls
 from mailgw.operation.threads import Threads
 from mailgw.queue.item import Delayed, Delivered, Delivery, Destination, Outcome, QueuedMessage
 from mailgw.smtp.client import MailTransaction, Result
@@ -60,8 +60,8 @@ class RelayAgent:
         dns = self.sessions.lookup_time()
         try:
             target = deliveries[0].destination.target
-            found = await dns.count(self.sessions.next_hops(target, held=tlspolicy.is_held(message)))
-            hops = tlspolicy.hops_for(message, found)
+            found = await dns.count(self.sessions.next_hops(target, held=requiretls.is_held(message)))
+            hops = requiretls.hops_for(message, found)
         except Unreachable as error:
             attempt.note_all(error.outcome)
             return attempt.outcomes
@@ -105,7 +105,7 @@ class RelayAgent:
             connection = await self.sessions.connect(peer, port, hops, access)
         except Unreachable as error:
             left.tries -= not error.no_way
-            attempt.note_all(tlspolicy.unreachable(attempt.message, error), weak=error.no_way)
+            attempt.note_all(requiretls.unreachable(attempt.message, error), weak=error.no_way)
             return True
         left.tries -= 1
         left.sessions -= 1
@@ -124,7 +124,7 @@ class RelayAgent:
     async def _send(self, connection: SmtpConnection, hops: NextHops, attempt: Attempt) -> bool:
         reused = connection.transactions > 0
         peer = str(connection.peer)
-        if refusal := tlspolicy.refused(attempt.message, connection.capabilities, peer):
+        if refusal := requiretls.refused(attempt.message, connection.capabilities, peer):
             attempt.note_all(refusal)
             self.sessions.pool.give(hops.key, connection)
             return True

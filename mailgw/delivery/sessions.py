@@ -15,9 +15,7 @@ from twisted.logger import Logger
 from mailgw.config import schema
 from mailgw.config.endpoints import UNIX, is_socket, parse_next_hop
 from mailgw.delivery.attempt import NO_CONNECTION
-from mailgw.delivery.choice import AccessChooser, Choice
 from mailgw.delivery.classify import Peer, Unreachable
-from mailgw.delivery.clienttls import ClientTls
 from mailgw.delivery.connection import SmtpConnection
 from mailgw.delivery.downhosts import DownHosts
 from mailgw.delivery.localend import LocalEnd, has_no_way
@@ -26,8 +24,10 @@ from mailgw.delivery.mx import MailExchangers
 from mailgw.delivery.opening import Access, open_session
 from mailgw.delivery.pool import ConnectionPool
 from mailgw.delivery.storesocket import socket_trouble
-from mailgw.delivery.tlsalookup import TlsaLookup
-from mailgw.delivery.tlsresults import TlsObserver, not_named, tls_result, tlsa_unknown
+from mailgw.delivery.tls.choice import AccessChooser, Choice
+from mailgw.delivery.tls.client import ClientTls
+from mailgw.delivery.tls.results import TlsObserver, not_named, tls_result, tlsa_unknown
+from mailgw.delivery.tls.tlsa_lookup import TlsaLookup
 from mailgw.dns.interface import Resolver
 from mailgw.mail.tlsresult import NO_POLICY, AppliedPolicy
 from mailgw.operation.outbox import Outbox

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mailgw.delivery.publication import Publication, look_up, zone_line
+from mailgw.delivery.dkim.publication import Publication, look_up, zone_line
 from mailgw.dns.interface import Resolver
 from mailgw.doctor.finding import Finding, shown
 from mailgw.doctor.site import Site

@@ -10,7 +10,7 @@ from cryptography import x509
 
 from mailgw.config.endpoints import parse_address
 from mailgw.config.schema import Relay, Settings
-from mailgw.delivery.signing_keys import StoredKey
+from mailgw.delivery.dkim.keys import StoredKey
 from mailgw.dns.interface import MxRecord, Resolver
 from mailgw.dns.questions import addresses_of
 from mailgw.mail.address import Mailbox, ascii_domain

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from mailgw.delivery.dane import NotAuthentic, authenticate
-from mailgw.delivery.tlsa import DANE_EE, DANE_TA, advised, is_usable, matches, presented, shown, usable
+from mailgw.delivery.tls.dane import NotAuthentic, authenticate
+from mailgw.delivery.tls.tlsa import DANE_EE, DANE_TA, advised, is_usable, matches, presented, shown, usable
 from mailgw.dns.interface import Resolver, TlsaRecord
 from mailgw.doctor.finding import Finding
 from mailgw.doctor.site import Site, our_hosts

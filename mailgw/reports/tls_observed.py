@@ -46,7 +46,7 @@ class SeenDomain:
 
 
 class TlsCollector:
-    """Counts results (a delivery.tlsresults.TlsObserver)."""
+    """Counts results (a delivery.tls.results.TlsObserver)."""
 
     def __init__(self, database: Database, clock: IReactorTime) -> None:
         self._database = database

@@ -10,8 +10,8 @@ from typing import Any, Literal
 from unittest import mock
 
 from mailgw.commands import dkim as command
-from mailgw.delivery.publication import Publication
-from mailgw.delivery.signing_keys import StoredKey, read_keys
+from mailgw.delivery.dkim.keys import StoredKey, read_keys
+from mailgw.delivery.dkim.publication import Publication
 from tests.commands.files import CommandTest
 
 NOW = 1_795_800_000.0  # 2026-11-27
@@ -164,7 +164,9 @@ class DkimTests(CommandTest):
     def test_a_disk_that_is_full_leaves_no_key_that_signs(self) -> None:
         self.dkim("new-key", "example.org")
         before = self.states()
-        with mock.patch("mailgw.delivery.key_rotation.create_file", side_effect=OSError(28, "No space left on device")):
+        with mock.patch(
+            "mailgw.delivery.dkim.rotation.create_file", side_effect=OSError(28, "No space left on device")
+        ):
             self.assertIn("No space left on device", self.dkim("rotate", "example.org", code=1))
         self.assertEqual(self.states(), before)
         self.dkim("rotate", "example.org")

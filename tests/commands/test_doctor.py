@@ -19,7 +19,7 @@ from twisted.internet.utils import getProcessOutputAndValue
 from twisted.trial.unittest import TestCase
 
 import mailgw
-from mailgw.delivery.signing_keys import read_keys
+from mailgw.delivery.dkim.keys import read_keys
 from mailgw.develop.certificate import make_certificate
 from mailgw.develop.dnsserver import DnsServer, World
 from tests.delivery.keys import pem, write_key

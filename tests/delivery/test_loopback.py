@@ -18,9 +18,9 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.trial.unittest import TestCase
 
 from mailgw.config import schema
-from mailgw.delivery.clienttls import ClientTls
 from mailgw.delivery.relay import RelayAgent
 from mailgw.delivery.sessions import Sessions
+from mailgw.delivery.tls.client import ClientTls
 from mailgw.develop.certificate import make_certificate
 from mailgw.mail.message import FileContent, Message, head_of
 from mailgw.operation.threads import Pool, ThreadsInline

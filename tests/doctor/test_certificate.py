@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import datetime
 
-from mailgw.delivery.tlsa import presented
+from mailgw.delivery.tls.tlsa import presented
 from mailgw.dns.interface import TlsaRecord
 from mailgw.doctor import certificate, tlsa
 from mailgw.doctor.finding import Finding
 from tests.certificates import PAST, Identity, issue
-from tests.delivery.test_dane import record
+from tests.delivery.tls.test_dane import record
 from tests.doctor.case import ADDRESS, DOMAIN, HOST, NOW, DoctorCase, chain
 
 NOBODY = TlsaRecord(3, 1, 1, bytes(32))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mailgw.delivery.signing_keys import read_keys
+from mailgw.delivery.dkim.keys import read_keys
 from mailgw.doctor import dkim
 from mailgw.doctor.finding import Finding
 from tests.delivery.keys import pem, write_key, write_states

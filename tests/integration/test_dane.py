@@ -9,11 +9,11 @@ from pathlib import Path
 from attrs import evolve
 from twisted.internet.defer import Deferred, gatherResults
 
-from mailgw.delivery.tlsa import presented
+from mailgw.delivery.tls.tlsa import presented
 from mailgw.dns.interface import TlsaRecord
 from tests import postfix, programs
 from tests.certificates import PAST, Identity, issue
-from tests.delivery.test_dane import record
+from tests.delivery.tls.test_dane import record
 from tests.integration.gateway import Gateway
 from tests.integration.peers import PostfixTestCase, free_port
 from tests.integration.world import in_thread, send

@@ -14,11 +14,11 @@ from twisted.internet.utils import getProcessOutputAndValue
 from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
-from mailgw.delivery.dane import NotAuthentic, authenticate
-from mailgw.delivery.tlsa import presented, usable
+from mailgw.delivery.tls.dane import NotAuthentic, authenticate
+from mailgw.delivery.tls.tlsa import presented, usable
 from mailgw.dns.interface import TlsaRecord
 from tests.certificates import FUTURE, PAST, Identity, issue
-from tests.delivery.test_dane import record
+from tests.delivery.tls.test_dane import record
 
 HOST = "mx.example.org"
 ROOT = issue(common_name="Root", authority=True)

@@ -9,7 +9,7 @@ from functools import partial
 from attrs import evolve
 from cryptography.x509 import load_pem_x509_certificate
 
-from mailgw.delivery.tlsa import advised
+from mailgw.delivery.tls.tlsa import advised
 from tests import exim
 from tests.integration.peers import AWKWARD, BODY, EximTestCase, free_port
 from tests.integration.test_dsn import ALICE, BOB, RET_FULL, asked, only_report

@@ -17,7 +17,7 @@ from twisted.logger import LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from mailgw.config.schema import TlsReports
-from mailgw.delivery.tlspolicy import is_tls_optional
+from mailgw.delivery.tls.requiretls import is_tls_optional
 from mailgw.https.endpoints import HttpsError
 from mailgw.mail.message import Message
 from mailgw.mail.tlsresult import TlsResult

@@ -11,9 +11,9 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from mailgw.config import schema
-from mailgw.delivery.choice import AccessChooser, Choice, problem_result
 from mailgw.delivery.classify import Unreachable
 from mailgw.delivery.sessions import Sessions
+from mailgw.delivery.tls.choice import AccessChooser, Choice, problem_result
 from mailgw.mail.tlsresult import AppliedPolicy, TlsResult
 from mailgw.mta_sts.fetching import FetchError
 from mailgw.mta_sts.finder import PolicyFinder, Problem

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mailgw.delivery.classify import Unreachable
-from mailgw.delivery.tlsa import HostTlsa, usable
+from mailgw.delivery.tls.tlsa import HostTlsa, usable
 from mailgw.dns.interface import Answer, DnsFailure, RecordType, Resolver, TlsaRecord
 from mailgw.operation.peer_certificate import is_address
 from mailgw.queue.item import Delayed

@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 from mailgw.delivery.classify import Unreachable
 from mailgw.delivery.connection import SmtpConnection
 from mailgw.delivery.opening import Access
-from mailgw.delivery.tlsa import HostTlsa, presented
+from mailgw.delivery.tls.tlsa import HostTlsa, presented
 from mailgw.mail.address import ascii_domain
 from mailgw.mail.tlsresult import NO_POLICY, AppliedPolicy, FailureType, TlsResult
 

@@ -8,8 +8,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from mailgw.delivery.publication import Publication, compare, look_up, zone_line
-from mailgw.delivery.signing_keys import StoredKey
+from mailgw.delivery.dkim.keys import StoredKey
+from mailgw.delivery.dkim.publication import Publication, compare, look_up, zone_line
 from mailgw.senderauth.signing_key import SigningKey
 from tests.delivery.keys import pem
 from tests.fakes import FAIL, FakeResolver

@@ -11,8 +11,8 @@ from twisted.internet.ssl import Certificate, CertificateOptions, TLSVersion, pl
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
-from mailgw.delivery.dane import UNREADABLE, NotAuthentic, authenticate
-from mailgw.delivery.tlsa import HostTlsa, presented, shown
+from mailgw.delivery.tls.dane import UNREADABLE, NotAuthentic, authenticate
+from mailgw.delivery.tls.tlsa import HostTlsa, presented, shown
 from mailgw.mail.tlsresult import FailureType
 from mailgw.operation.peer_certificate import flaw_of, is_address
 

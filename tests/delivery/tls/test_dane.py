@@ -8,8 +8,8 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from twisted.trial.unittest import SynchronousTestCase
 
-from mailgw.delivery.dane import NotAuthentic, authenticate
-from mailgw.delivery.tlsa import presented, shown, usable
+from mailgw.delivery.tls.dane import NotAuthentic, authenticate
+from mailgw.delivery.tls.tlsa import presented, shown, usable
 from mailgw.dns.interface import TlsaRecord
 from mailgw.mail.tlsresult import FailureType
 from tests.certificates import FUTURE, PAST, Identity, issue

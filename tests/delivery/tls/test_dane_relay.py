@@ -10,19 +10,19 @@ from twisted.internet.defer import Deferred
 from twisted.internet.ssl import Certificate, CertificateOptions
 
 from mailgw.config import schema
-from mailgw.delivery.choice import AccessChooser
-from mailgw.delivery.clienttls import ClientTls
 from mailgw.delivery.relay import RelayAgent
 from mailgw.delivery.sessions import Sessions
+from mailgw.delivery.tls.choice import AccessChooser
+from mailgw.delivery.tls.client import ClientTls
 from mailgw.dns.interface import TlsaRecord
 from mailgw.mail.tlsresult import TlsResult
 from mailgw.mta_sts.finder import PolicyFinder
 from mailgw.queue.item import Delayed, Delivered
 from tests.certificates import PAST, Identity, issue
 from tests.delivery.peers import EHLO, ScriptedPeer, deliveries, queued
-from tests.delivery.test_dane import record
 from tests.delivery.test_loopback import LoopbackTestCase
-from tests.delivery.test_requiretls import OPTIONAL, STRICT_EHLO
+from tests.delivery.tls.test_dane import record
+from tests.delivery.tls.test_requiretls import OPTIONAL, STRICT_EHLO
 from tests.fakes import FAIL, FakeResolver
 from tests.mta_sts.case import MemoryStore, Web
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from attrs import frozen
 
 from mailgw.config.errors import ConfigError, ConfigurationErrors
-from mailgw.delivery.key_states import STATES_FILE, Standing, State, is_selector, read_standings
+from mailgw.delivery.dkim.states import STATES_FILE, Standing, State, is_selector, read_standings
 from mailgw.mail.address import AddressError, ascii_domain, parse_domain
 from mailgw.senderauth.signing_key import KeyUnusable, SigningKey, load_private
 

@@ -14,7 +14,7 @@ from OpenSSL.crypto import X509, X509Store, X509StoreContext, X509StoreContextEr
 from service_identity import CertificateError
 from service_identity.hazmat import DNS_ID, DNSPattern
 
-from mailgw.delivery.tlsa import CERTIFICATE, DANE_EE, DANE_TA, FULL, advised, standing_for
+from mailgw.delivery.tls.tlsa import CERTIFICATE, DANE_EE, DANE_TA, FULL, advised, standing_for
 from mailgw.dns.interface import TlsaRecord
 from mailgw.mail.tlsresult import FailureType
 

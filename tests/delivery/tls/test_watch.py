@@ -8,7 +8,7 @@ from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from mailgw.delivery.danewatch import INTERVAL, DaneWatch
+from mailgw.delivery.tls.watch import INTERVAL, DaneWatch
 from tests.fakes import FAIL, FakeResolver
 
 

@@ -10,10 +10,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.ssl import TLSVersion
 
 from mailgw.config import schema
-from mailgw.delivery.choice import AccessChooser
-from mailgw.delivery.clienttls import ClientTls
 from mailgw.delivery.relay import RelayAgent
 from mailgw.delivery.sessions import Sessions
+from mailgw.delivery.tls.choice import AccessChooser
+from mailgw.delivery.tls.client import ClientTls
 from mailgw.mail.tlsresult import TlsResult
 from mailgw.mta_sts.finder import PolicyFinder
 from mailgw.queue.item import Delayed, Delivered, Failed

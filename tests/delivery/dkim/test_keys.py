@@ -14,9 +14,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mailgw.config.errors import ConfigurationErrors
 from mailgw.config.schema import Domain, Listener, Settings, Signing, TlsReports
-from mailgw.delivery.key_states import Standing, read_standings, write_standings
-from mailgw.delivery.signing_domains import KeyRing, key_ring, remarks
-from mailgw.delivery.signing_keys import StoredKey, key_files, read_keys
+from mailgw.delivery.dkim.domains import KeyRing, key_ring, remarks
+from mailgw.delivery.dkim.keys import StoredKey, key_files, read_keys
+from mailgw.delivery.dkim.states import Standing, read_standings, write_standings
 from tests.delivery.keys import pem, small_rsa, write_key, write_states
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from attrs import frozen
 
-from mailgw.delivery.signing_keys import StoredKey
+from mailgw.delivery.dkim.keys import StoredKey
 from mailgw.dns.interface import DnsFailure, Resolver
 from mailgw.senderauth.key import load_public, public_octets
 from mailgw.senderauth.signature import SignatureProblem

@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from mailgw.delivery.key_states import Standing, State, read_standings, write_standings
-from mailgw.delivery.signing_keys import SUFFIX, StoredKey
+from mailgw.delivery.dkim.keys import SUFFIX, StoredKey
+from mailgw.delivery.dkim.states import Standing, State, read_standings, write_standings
 from mailgw.operation.files import create_file, locked
 from mailgw.senderauth.signing_key import SigningKey
 

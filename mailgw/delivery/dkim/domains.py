@@ -9,7 +9,7 @@ from attrs import frozen
 
 from mailgw.config.schema import Settings
 from mailgw.config.text import quote_key
-from mailgw.delivery.signing_keys import StoredKey
+from mailgw.delivery.dkim.keys import StoredKey
 from mailgw.mail.address import Mailbox, ascii_domain
 from mailgw.senderauth.signing_key import SigningKey
 

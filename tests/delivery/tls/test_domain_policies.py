@@ -10,11 +10,11 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from mailgw.config import schema
-from mailgw.delivery.choice import AccessChooser
-from mailgw.delivery.clienttls import ClientTls
-from mailgw.delivery.domainpolicies import DomainPolicies
 from mailgw.delivery.relay import RelayAgent
 from mailgw.delivery.sessions import Sessions
+from mailgw.delivery.tls.choice import AccessChooser
+from mailgw.delivery.tls.client import ClientTls
+from mailgw.delivery.tls.domain_policies import DomainPolicies
 from mailgw.queue.item import Delayed, Delivered
 from tests.delivery.peers import PLAIN_EHLO, deliveries, queued
 from tests.delivery.test_loopback import CERTIFICATE, LoopbackTestCase

@@ -13,8 +13,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from mailgw.config.schema import Settings
-from mailgw.delivery.signing_domains import KeyRing, key_ring, remarks
-from mailgw.delivery.signing_keys import StoredKey, key_files, read_keys
+from mailgw.delivery.dkim.domains import KeyRing, key_ring, remarks
+from mailgw.delivery.dkim.keys import StoredKey, key_files, read_keys
 from mailgw.operation.current import Current
 from mailgw.operation.threads import Threads
 from mailgw.queue.item import QueuedMessage

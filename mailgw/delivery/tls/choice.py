@@ -13,9 +13,9 @@ from attrs import evolve, frozen
 
 from mailgw.config import schema
 from mailgw.delivery.classify import Unreachable
-from mailgw.delivery.domainpolicies import DomainPolicies
 from mailgw.delivery.opening import Access
-from mailgw.delivery.tlsresults import TlsObserver, not_named
+from mailgw.delivery.tls.domain_policies import DomainPolicies
+from mailgw.delivery.tls.results import TlsObserver, not_named
 from mailgw.mail.address import AddressError, ascii_domain
 from mailgw.mail.tlsresult import NO_POLICY, AppliedPolicy, FailureType, TlsResult
 from mailgw.mta_sts.finder import NONE, PolicyFinder, Problem, Standing, Trouble

@@ -6,8 +6,8 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from mailgw.delivery.classify import Unreachable
-from mailgw.delivery.tlsa import HostTlsa
-from mailgw.delivery.tlsalookup import TlsaLookup
+from mailgw.delivery.tls.tlsa import HostTlsa
+from mailgw.delivery.tls.tlsa_lookup import TlsaLookup
 from mailgw.dns.interface import TlsaRecord
 from mailgw.queue.item import Delayed
 from tests.fakes import FAIL, FakeResolver

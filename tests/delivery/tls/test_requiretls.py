@@ -7,12 +7,12 @@ from typing import Any
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
-from mailgw.delivery.choice import Choice
 from mailgw.delivery.classify import Unreachable
 from mailgw.delivery.localend import LocalEnd
 from mailgw.delivery.opening import Access
 from mailgw.delivery.sessions import NextHops
-from mailgw.delivery.tlspolicy import access_for, hops_for, is_tls_optional
+from mailgw.delivery.tls.choice import Choice
+from mailgw.delivery.tls.requiretls import access_for, hops_for, is_tls_optional
 from mailgw.mail.message import Message
 from mailgw.mta_sts.finder import Problem, Standing
 from mailgw.mta_sts.policy import Mode, Policy

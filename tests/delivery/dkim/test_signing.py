@@ -13,9 +13,9 @@ from twisted.logger import LogLevel, capturedLogs
 
 from mailgw.config.errors import ConfigurationErrors
 from mailgw.config.schema import Domain, Listener, Settings, Signing
+from mailgw.delivery.dkim.keys import read_keys
+from mailgw.delivery.dkim.signing import CurrentKeys, Signer
 from mailgw.delivery.relay import RelayAgent
-from mailgw.delivery.signing import CurrentKeys, Signer
-from mailgw.delivery.signing_keys import read_keys
 from mailgw.mail.message import FileContent, Message, head_of
 from mailgw.operation.threads import ThreadsInline
 from mailgw.queue.item import Delayed, Delivered

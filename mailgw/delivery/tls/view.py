@@ -7,7 +7,7 @@ from attrs import frozen
 from mailgw.delivery.classify import Unreachable
 from mailgw.delivery.opening import Access
 from mailgw.delivery.sessions import Sessions
-from mailgw.delivery.tlsa import presented
+from mailgw.delivery.tls.tlsa import presented
 from mailgw.mta_sts.finder import PolicyFinder, Standing
 
 
