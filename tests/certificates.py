@@ -10,10 +10,12 @@ from typing import Any
 from attrs import field, frozen
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from cryptography.x509.oid import NameOID
 from twisted.internet.ssl import CertificateOptions
+
+Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 NOW = datetime.datetime.now(datetime.UTC)
 DAY = datetime.timedelta(days=1)
@@ -27,7 +29,7 @@ class Identity:
     """A certificate with its key, and those above it that a server would send."""
 
     certificate: x509.Certificate
-    key: ec.EllipticCurvePrivateKey
+    key: Key
     above: tuple[x509.Certificate, ...] = field(default=())
 
     @property
@@ -72,10 +74,14 @@ def issue(
     *,
     common_name: str = "",
     authority: bool = False,
+    key: Key | None = None,
     valid: tuple[datetime.datetime, datetime.datetime] = _PRESENT,
 ) -> Identity:
-    """Make a certificate for DNS names (none: without the extension), signed `by` one above it, or by itself."""
-    key = ec.generate_private_key(ec.SECP256R1())
+    """Make a certificate for DNS names (none: without the extension), signed `by` one above it, or by itself.
+
+    Its key is one on P-256, unless `key` is given.
+    """
+    key = key or ec.generate_private_key(ec.SECP256R1())
     common_name = common_name or (names[0] if names else "nobody")
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     builder = (

@@ -94,6 +94,13 @@ _BY_SUBJECT = {
     "7": "policy",
 }
 
+# How hosts say that we send too much, as large providers word it: about us, whatever the message.
+TOO_MUCH = (
+    r"rate[- ]?limit|throttl|slow(?:ing)? down|too (?:many|much) (?:messages|mails?|connections|sessions|traffic)"
+    r"|too (?:fast|quickly)|unusual rate|(?:sending|message|connection) rate"
+    r"|messages? from .{1,80} temporarily deferred"
+)
+
 # What servers say where their status says little; the first that matches. Each pattern is linear, on the first KiB.
 _BY_TEXT = tuple(
     (re.compile(pattern, re.IGNORECASE), name)
@@ -113,7 +120,7 @@ _BY_TEXT = tuple(
         (r"too many recipients", "too_many_recipients"),
         (r"(sending|daily|hourly).{0,20}(limit|quota)|(limit|quota).{0,20}(sending|per (day|hour))", "sending_limit"),
         (r"too many (connections|sessions)|concurren", "too_many_connections"),
-        (r"rate|throttl|too (many|much|fast)|unusual|unexpected volume|temporarily deferred", "rate_limited"),
+        (rf"{TOO_MUCH}|rate|too (many|much)|unusual|unexpected volume|temporarily deferred", "rate_limited"),
         (r"relay(ing)?.{0,20}(denied|not|prohibit|reject)|not.{0,20}relay|unable to relay", "relay_denied"),
         (r"auth(entication)? (is )?required|must (be )?authenticat|not authenticated", "authentication_required"),
         (r"auth(entication)?.{0,20}(fail|invalid)|(bad|invalid).{0,20}(credential|password)", "credentials"),

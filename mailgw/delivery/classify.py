@@ -6,6 +6,7 @@ import re
 
 from attrs import frozen
 
+from mailgw.delivery.causes import TOO_MUCH
 from mailgw.mail.reply import Reply
 from mailgw.mail.tlsresult import FailureType
 from mailgw.queue.item import Delayed, Delivered, Failed, Outcome
@@ -16,13 +17,8 @@ _REFUSED = {
     "DATA": "the message was refused unseen",
     "end of data": "the message was refused",
 }
-# As large providers word it; greylisting, which is about one sender and recipient, has other words.
-_SLOW_DOWN = re.compile(
-    r"rate[- ]?limit|throttl|slow(?:ing)? down|too (?:many|much) (?:messages|mails?|connections|sessions|traffic)"
-    r"|too (?:fast|quickly)|unusual rate|(?:sending|message|connection) rate"
-    r"|messages? from .{1,80} temporarily deferred",
-    re.IGNORECASE,
-)
+# Narrower than the class `rate_limited` of a report: a site is left alone for it. Greylisting has other words.
+_SLOW_DOWN = re.compile(TOO_MUCH, re.IGNORECASE)
 _TOO_MANY = re.compile(r"too many.{0,20}recipient", re.IGNORECASE)
 
 

@@ -125,7 +125,8 @@ class _Endpoint:
                 connected: Any = await endpoint(common.reactor, address, self.port, timeout=CONNECT_TIMEOUT).connect(
                     bounded
                 )
-                return connected.wrappedProtocol  # type: ignore[no-any-return]  # it has what was bounded
+                wrapped: IProtocol = connected.wrappedProtocol  # it has what was bounded
+                return wrapped
             except (error.ConnectError, OSError) as failure:
                 reason = f"no connection to {self.host} [{address}]: {failure}"
         raise HttpsError(reason)

@@ -15,7 +15,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from mailgw.config.schema import Settings
+from mailgw.config.schema import Settings, SiteRule
 from mailgw.operation.ports import Binding, StartError, listen, listen_for
 from mailgw.operation.supervisor import Inherited, Supervisor
 from mailgw.operation.workers import Place, count, left_over, queue_directories, queue_directory, share
@@ -55,6 +55,14 @@ class ShareTests(SynchronousTestCase):
         self.assertEqual(part.limits.message_size, settings.limits.message_size)
         self.assertTrue(part.rates)
         self.assertTrue(all(rate.limit >= 0 for rate in part.rates.values()))
+
+    def test_what_a_site_may_have_is_parted_too(self) -> None:
+        rule = SiteRule(concurrency=5, messages=100, retry=(60.0,), lifetime=3600.0)
+        part = share(Settings(sites={"*": rule}), 2).sites["*"]
+        self.assertEqual((part.concurrency, part.messages, part.period), (3, 50, 60.0))
+        self.assertEqual((part.retry, part.lifetime), ((60.0,), 3600.0))
+        unlimited = share(Settings(sites={"*": SiteRule()}), 2).sites["*"]
+        self.assertEqual((unlimited.concurrency, unlimited.messages), (0, 0))
 
     def test_who_is_alone_has_all(self) -> None:
         settings = Settings()

@@ -78,7 +78,7 @@ class TlsReportCase(SynchronousTestCase):
         self.resolver = FakeResolver({"_smtp._tls.dest.example": asks("mailto:r@reports.example")})
         self.collect = TlsCollector(self.database, self.clock)
         self.signed = {"example.org"}
-        self.skip: tuple[str, ...] = ()
+        self.skipped_domains: tuple[str, ...] = ()
         self.client = FakeClient()
         self.offered: list[Entry] = []
         self.warnings: list[str] = []
@@ -99,7 +99,7 @@ class TlsReportCase(SynchronousTestCase):
             self.clock,
             self.signed.__contains__,
             100,
-            self.skip,
+            self.skipped_domains,
         )
         entropy = random.Random(1)
         outbox = Outbox(MemoryStore().put, self.offered.append, Router(), self.clock, entropy, 2 * 86400.0)
@@ -211,7 +211,7 @@ class SourceTests(TlsReportCase):
         )
 
     def test_some_are_skipped(self) -> None:
-        self.skip = ("DEST.example",)
+        self.skipped_domains = ("DEST.example",)
         self.start()
         self.see(GOOD)
         self.turn_the_day()

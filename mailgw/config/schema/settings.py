@@ -26,7 +26,7 @@ class Settings:
     group: str = setting("Group to run as. Empty: that of the user.", "")
     workers: int | Literal["auto"] = setting(
         "Processes that share the work, each with a queue of its own; `auto`: one for each core. Limits of [limits]"
-        " connections, of [rates] and of [queue] concurrency are parted among them.",
+        " connections, of [rates], of [queue] concurrency and of [sites] are parted among them.",
         1,
         maximum=64,
     )

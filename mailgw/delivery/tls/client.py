@@ -27,7 +27,6 @@ class UnverifiedTls:
     One for each handshake: `failure` and `reason` say what was wrong with the peer's certificate, once it failed.
     """
 
-    proof = "certificate not verified"
     strict = True
     """Whether `failure` ended the session."""
     shareable = True
@@ -38,6 +37,11 @@ class UnverifiedTls:
         self.reason = ""
         self.name = name
         self.options = options
+
+    @property
+    def proof(self) -> str:
+        """What the session may be said to be, once the handshake is done."""
+        return "certificate not verified"
 
     def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         connection = self.options.clientConnectionForTLS(tlsProtocol)
@@ -53,7 +57,9 @@ class UnverifiedTls:
 class VerifiedTls(UnverifiedTls):
     """The peer proves to be `name` (a host name or an address) by a certificate that we trust."""
 
-    proof = "certificate verified"
+    @property
+    def proof(self) -> str:
+        return "certificate verified"
 
     def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         connection = super().clientConnectionForTLS(tlsProtocol)
@@ -74,7 +80,7 @@ class WatchedTls(VerifiedTls):
     strict = False
 
     @property
-    def proof(self) -> str:  # type: ignore[override]
+    def proof(self) -> str:
         return f"certificate not verified: it {self.reason}" if self.failure else "certificate verified"
 
     def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
@@ -98,6 +104,11 @@ class DaneTls(UnverifiedTls):
         super().__init__(options, tlsa.base)
         self._tlsa = tlsa
         self._domains = domains
+        self._by = ""
+
+    @property
+    def proof(self) -> str:
+        return self._by or "certificate not verified"
 
     def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         connection = super().clientConnectionForTLS(tlsProtocol)
@@ -114,7 +125,7 @@ class DaneTls(UnverifiedTls):
         except UNREADABLE as error:
             self.failure, self.reason = "validation-failure", f"cannot be read: {error}"
             return False
-        self.proof = f"certificate proven by TLSA {presented(proof.record)[:5]} of {self.name}"
+        self._by = f"certificate proven by TLSA {presented(proof.record)[:5]} of {self.name}"
         self.shareable = proof.name not in self._domains
         return True
 
