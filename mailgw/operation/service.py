@@ -136,7 +136,10 @@ class GatewayService(Service):
 
     async def _stop(self) -> None:
         if self._starting is not None:
-            await self._starting
+            try:
+                await self._starting
+            except Exception:  # what was started is to be stopped all the same: its threads would keep the process
+                self.log.failure("the start failed inside", event="start_failed")
         self.log.info("stopping: no new sessions; those under way may end", event="stopping")
         for port in self._ports:
             await _finished(port.stopListening())

@@ -7,6 +7,7 @@ import os
 import re
 import socket
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -66,8 +67,9 @@ class Place:
         return os.pread(descriptor, os.fstat(descriptor).st_size, 0)
 
     def announce(self) -> None:
-        """Tell the supervisor that everything is started."""
-        os.write(self.ready, b"ready\n")
+        """Tell the supervisor that everything is started. When it is gone meanwhile the lifeline ends us."""
+        with suppress(BrokenPipeError):
+            os.write(self.ready, b"ready\n")
 
 
 def count(setting: int | Literal["auto"]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 from twisted.application.service import Application, IProcess
@@ -31,14 +32,16 @@ class FakeReactor:
 
 
 class ServiceTests(SynchronousTestCase):
-    def service(self, parts: list[Part]) -> GatewayService:
+    def service(self, parts: list[Part], announce: Callable[[], None] | None = None) -> GatewayService:
         self.reactor = FakeReactor()
         self.steps: list[str] = []
 
         async def sessions_stop() -> None:
             self.steps.append("sessions stopped")
 
-        return GatewayService(self.reactor, [], parts, sessions_stop, RunAs(7, 8), lambda event: None)
+        return GatewayService(
+            self.reactor, [], parts, sessions_stop, RunAs(7, 8), lambda event: None, announce=announce
+        )
 
     def part(self, name: str, waits: Deferred[None] | None = None) -> Part:
         async def start() -> None:
@@ -78,6 +81,18 @@ class ServiceTests(SynchronousTestCase):
         self.assertTrue(self.reactor.stopped)
         self.assertNotIn("scheduler starts", self.steps)
         self.flushLoggedErrors(StartError)
+
+    def test_a_start_that_cannot_be_announced_does_not_keep_the_parts_from_stopping(self) -> None:
+        """Workers whose supervisor was killed while they started hung in their end: their threads went on."""
+
+        def announce() -> None:
+            raise BrokenPipeError(32, "nobody listens")
+
+        service = self.service([self.part("queue")], announce)
+        service.startService()
+        self.successResultOf(service.stopService())
+        self.assertEqual(self.steps, ["queue starts", "sessions stopped", "queue stopped"])
+        self.assertEqual(len(self.flushLoggedErrors(BrokenPipeError)), 1)
 
     def test_twistd_is_told_whom_to_run_as_and_how_to_log(self) -> None:
         application = Application("mailgw")

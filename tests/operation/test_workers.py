@@ -45,6 +45,14 @@ class PlaceTests(SynchronousTestCase):
         self.assertIn("restart the whole gateway", str(error))
 
 
+class AnnounceTests(SynchronousTestCase):
+    def test_a_supervisor_that_is_gone(self) -> None:
+        reading, writing = os.pipe()
+        self.addCleanup(os.close, writing)
+        os.close(reading)
+        Place(ready=writing).announce()
+
+
 class ShareTests(SynchronousTestCase):
     def test_limits_are_parted_and_rounded_up(self) -> None:
         settings = Settings()
